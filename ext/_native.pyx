@@ -1,0 +1,26 @@
+# srtpgw._native: the contents. Each file's head says what it is for; README.md draws how they fit together.
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy, memmove, memset
+from libc.stdlib cimport calloc, free, malloc
+
+from state cimport *
+
+import os
+
+include "arena.pxi"
+include "window.pxi"
+include "rtp.pxi"
+include "srtp_keys.pxi"
+include "srtp_context.pxi"
+include "srtp_send.pxi"
+include "srtp_receive.pxi"
+include "srtp_search.pxi"
+include "provider.pxi"
+include "srtp_state.pxi"
+include "srtp_api.pxi"
+include "rtcp.pxi"
+include "stats.pxi"
+include "relay.pxi"
+include "loop.pxi"
+include "flow.pxi"
+include "start.pxi"

@@ -1,0 +1,232 @@
+# relay_batch(): what happens to packets between receive and send. No system call, no clock, no allocation: frames and
+# the time go in, verdicts and the frames that are to leave come out.
+#
+#   admit -> unprotect -> arrived (learn, count) -> depart (where to, as what) -> protect -> leave
+#
+# Nothing before the tag is kept, but for counters of what was refused.
+
+cdef struct relay_state:
+    srtp_packet packets[ENGINE_BATCH]
+    job_batch jobs
+    engine_frame *leaving[ENGINE_BATCH]
+    uint32_t arrived_at[ENGINE_BATCH]   # by position in `leaving`: the leg that the frame came in by
+    uint8_t rtcp[ENGINE_BATCH]
+    uint32_t leg[ENGINE_BATCH]          # by position in the batch
+    event_ring *events
+
+
+cdef inline bint same_endpoint(const endpoint *a, const endpoint *b) noexcept nogil:
+    return memcmp(a, b, sizeof(endpoint)) == 0
+
+
+cdef inline uint32_t remote_slot(const leg_record *leg, bint rtcp) noexcept nogil:
+    return RTCP if rtcp and not leg.mux else RTP
+
+
+cdef uint8_t check_source(const leg_record *leg, const engine_frame *frame, bint rtcp) noexcept nogil:
+    """The leg's source rule, as far as it can be told before the tag."""
+    cdef uint32_t slot = remote_slot(leg, rtcp)
+    if leg.source_rule == SOURCE_AUTHENTICATED:
+        return DROP_NONE
+    if leg.source_rule == SOURCE_LEARN_ONCE and not leg.latched[slot]:
+        return DROP_NONE
+    return DROP_NONE if same_endpoint(&frame.remote, &leg.remote[slot]) else DROP_WRONG_SOURCE
+
+
+cdef uint8_t check_kind(const leg_record *leg, const engine_frame *frame, packet_kind kind, bint rtcp_port) noexcept nogil:
+    """Is it media, and of the kind that belongs at this port?"""
+    if kind == KIND_RTP:
+        return DROP_UNEXPECTED_RTP if rtcp_port else DROP_NONE
+    if kind == KIND_RTCP:
+        return DROP_NONE if rtcp_port or leg.mux else DROP_UNEXPECTED_RTCP
+    if kind == KIND_SHORT:
+        return DROP_TOO_SHORT
+    if kind == KIND_STUN:
+        return DROP_STUN
+    return DROP_DTLS if kind == KIND_DTLS else DROP_NOT_MEDIA
+
+
+cdef uint8_t check_plain(const engine_frame *frame, bint rtcp) noexcept nogil:
+    """The headers of a packet that no tag vouches for."""
+    if rtcp:
+        if frame.len < RTCP_HEADER:
+            return DROP_TOO_SHORT
+        return DROP_NONE if rtcp_well_formed(frame.data, frame.len) else DROP_MALFORMED
+    if frame.len < RTP_HEADER:
+        return DROP_TOO_SHORT
+    return DROP_NONE if rtp_header_length(frame.data, frame.len) else DROP_MALFORMED
+
+
+cdef void admit(leg_record *leg, const engine_frame *frame, srtp_packet *packet) noexcept nogil:
+    """Everything that can be said before the tag."""
+    cdef packet_kind kind = classify(frame.data, frame.len)
+    cdef bint rtcp_port = frame.port & 1
+    cdef leg_statistics *s
+    memset(packet, 0, sizeof(srtp_packet))
+    packet.rtcp = kind == KIND_RTCP or (kind != KIND_RTP and rtcp_port)
+    packet.data = frame.data
+    packet.len = frame.len
+    packet.room = min(frame.capacity, <uint32_t>ENGINE_FRAME_MAX + SRTP_TAIL_ROOM)
+    s = &leg.statistics[packet.rtcp]
+    s.counters[COUNT_RX_PACKETS] += 1
+    s.counters[COUNT_RX_OCTETS] += frame.len
+    if frame.truncated:
+        packet.verdict = DROP_TOO_LONG
+        return
+    packet.verdict = check_kind(leg, frame, kind, rtcp_port)
+    if packet.verdict == DROP_NONE:
+        packet.verdict = check_source(leg, frame, packet.rtcp)
+    if packet.verdict != DROP_NONE:
+        return
+    packet.context = leg.receive[packet.rtcp]
+    if packet.context == 0:
+        packet.verdict = DROP_NO_KEY if leg.encrypted else check_plain(frame, packet.rtcp)
+
+
+cdef void learn_source(relay_state *self, uint32_t number, leg_record *leg, const engine_frame *frame,
+                       const srtp_packet *packet, uint64_t now_ns) noexcept nogil:
+    """An authentic newest packet moves the address of an SRTP leg; the first one settles that of a learn-once leg."""
+    cdef uint32_t slot = remote_slot(leg, packet.rtcp)
+    if leg.source_rule == SOURCE_STRICT:
+        return
+    if leg.source_rule == SOURCE_LEARN_ONCE:
+        if leg.latched[slot]:
+            return
+        leg.latched[slot] = 1
+    elif not packet.newest:
+        return
+    if same_endpoint(&frame.remote, &leg.remote[slot]):
+        return
+    leg.remote[slot] = frame.remote
+    leg.statistics[packet.rtcp].counters[COUNT_REMOTE_CHANGES] += 1
+    push_event(self.events, EVENT_REMOTE_CHANGED, number, packet.rtcp, packet, &frame.remote, now_ns)
+
+
+cdef void count_event(relay_state *self, uint32_t number, leg_record *leg, srtp_packet *packet,
+                      uint64_t now_ns) noexcept nogil:
+    """Count and tell what the contexts noted about this packet."""
+    cdef leg_statistics *s = &leg.statistics[packet.rtcp]
+    if packet.event == EVENT_SOURCE_RESTARTED:
+        s.counters[COUNT_SOURCE_RESTARTS] += 1
+    elif packet.event == EVENT_SSRC_RENAMED:
+        s.counters[COUNT_SSRC_COLLISIONS] += 1
+    elif packet.event == EVENT_ROC_RECOVERED:
+        s.counters[COUNT_ROC_RECOVERIES] += 1
+    push_event(self.events, packet.event, number, packet.rtcp, packet, NULL, now_ns)
+    packet.event = EVENT_NONE
+
+
+cdef void arrived(relay_state *self, uint32_t number, const engine_frame *frame, srtp_packet *packet,
+                  uint64_t now_ns) noexcept nogil:
+    """After the tag: learn and count."""
+    cdef leg_record *leg = leg_at(number)
+    cdef leg_statistics *s = &leg.statistics[packet.rtcp]
+    if packet.event != EVENT_NONE:
+        count_event(self, number, leg, packet, now_ns)
+    if packet.verdict != DROP_NONE:
+        if packet.cause:
+            s.counters[packet.cause] += 1
+        return
+    learn_source(self, number, leg, frame, packet, now_ns)
+    if packet.rtcp:
+        s.last_packet_ns = now_ns
+    else:
+        count_arrival(leg, s, packet.data, frame.received_ns if frame.received_ns else now_ns, now_ns)
+        s.roc = <uint32_t>(packet.index >> 16)
+    if leg.timed_out:
+        leg.timed_out = 0
+        push_event(self.events, EVENT_MEDIA_RESUMED, number, packet.rtcp, packet, NULL, now_ns)
+
+
+cdef void rename_in_rtcp(const leg_record *leg, const leg_record *peer, srtp_packet *packet) noexcept nogil:
+    """Where sources go out under other SSRCs, say so in RTCP too."""
+    cdef rtcp_map m
+    m.speaker = renaming(peer.send[RTP])
+    m.heard = renaming(leg.send[RTP])
+    if m.speaker != NULL or m.heard != NULL:
+        map_rtcp(&m, packet.data, packet.len)
+
+
+cdef inline const srtp_context *renaming(uint32_t context) noexcept nogil:
+    return context_at(context) if context and context_at(context).flags & CONTEXT_RENAME else NULL
+
+
+cdef uint8_t depart(const leg_record *leg, srtp_packet *packet) noexcept nogil:
+    """Where the packet goes, and under which context."""
+    cdef const leg_record *peer
+    if leg.peer == 0:
+        return DROP_NOT_JOINED
+    peer = leg_at(leg.peer)
+    if not packet.rtcp and (leg.hold or peer.hold):
+        return DROP_HOLD
+    if peer.remote[remote_slot(peer, packet.rtcp)].family == 0:
+        return DROP_NO_REMOTE
+    if leg.forward:
+        packet.context = 0
+        return DROP_NONE
+    packet.context = peer.send[packet.rtcp]
+    if packet.context == 0 and peer.encrypted:
+        return DROP_NO_KEY
+    if packet.rtcp:
+        rename_in_rtcp(leg, peer, packet)
+    return DROP_NONE
+
+
+cdef int relay_batch(relay_state *self, engine_frame *frames, int count, uint64_t now_ns) noexcept nogil:
+    """Relay a batch. The frames to send are self.leaving[0 .. the result)."""
+    cdef srtp_packet *packet
+    cdef leg_record *leg
+    cdef int i, left = 0
+    for i in range(count):
+        prefetch(leg_at(frames[i].port >> 1))
+    for i in range(count):
+        self.leg[i] = frames[i].port >> 1
+        admit(leg_at(self.leg[i]), &frames[i], &self.packets[i])
+        if self.packets[i].context:
+            prefetch(context_at(self.packets[i].context))
+    unprotect_batch(self.packets, count, &self.jobs, now_ns)
+    for i in range(count):
+        packet = &self.packets[i]
+        arrived(self, self.leg[i], &frames[i], packet, now_ns)
+        if packet.verdict == DROP_NONE:
+            packet.verdict = depart(leg_at(self.leg[i]), packet)
+    protect_batch(self.packets, count, &self.jobs)
+    for i in range(count):
+        packet = &self.packets[i]
+        leg = leg_at(self.leg[i])
+        if packet.event != EVENT_NONE:
+            count_event(self, self.leg[i], leg, packet, now_ns)
+        if packet.verdict != DROP_NONE:
+            leg.statistics[packet.rtcp].drops[packet.verdict] += 1
+            continue
+        frames[i].len = packet.len
+        frames[i].port = leg.peer * 2 + remote_slot(leg_at(leg.peer), packet.rtcp)
+        frames[i].remote = leg_at(leg.peer).remote[frames[i].port & 1]
+        self.leaving[left] = &frames[i]
+        self.arrived_at[left] = self.leg[i]
+        self.rtcp[left] = packet.rtcp
+        left += 1
+    return left
+
+
+cdef void count_sent(relay_state *self, int count, uint64_t realtime_ns) noexcept nogil:
+    """What became of the frames handed to the engine."""
+    cdef const engine_frame *frame
+    cdef leg_statistics *s
+    cdef int i
+    for i in range(count):
+        frame = self.leaving[i]
+        if frame.outcome == ENGINE_SENT:
+            s = &leg_at(frame.port >> 1).statistics[self.rtcp[i]]
+            s.counters[COUNT_TX_PACKETS] += 1
+            s.counters[COUNT_TX_OCTETS] += frame.len
+            if frame.received_ns and realtime_ns > frame.received_ns and not self.rtcp[i]:
+                count_relay_time(leg_at(self.arrived_at[i]), realtime_ns - frame.received_ns)
+            continue
+        s = &leg_at(self.arrived_at[i]).statistics[self.rtcp[i]]
+        if frame.outcome == ENGINE_QUEUE_FULL:
+            s.drops[DROP_TX_QUEUE_FULL] += 1
+        elif frame.outcome == ENGINE_UNREACHABLE:
+            s.drops[DROP_TX_UNREACHABLE] += 1
+        else:
+            s.drops[DROP_TX_REFUSED] += 1

@@ -1,0 +1,220 @@
+# What srtpgw.srtp and the gateway hold: a Context owns an SRTP and an SRTCP context of the arenas.
+
+cdef enum:
+    API_PACKET_MAX = 65536      # octets, before protection
+    API_OVERHEAD = 512          # tag, index, MKI and SRTP_TAIL_ROOM, rounded up
+    API_BATCH = 64
+
+cdef uint8_t *API_ROOM          # one buffer for all calls: they hold the GIL
+cdef job_batch API_JOBS
+
+
+cdef uint32_t take_context(const srtp_suite *suite, int suite_number, bint rtcp, dict options) except 0:
+    """A context without keys yet."""
+    cdef uint32_t number = arena_take(&STATE.contexts)
+    cdef srtp_context *context
+    if number == 0:
+        raise MemoryError("no room for another SRTP context")
+    context = context_at(number)
+    context.suite = <uint8_t>suite_number
+    context.cipher = suite.cipher
+    context.tag_len = suite.rtcp_tag_len if rtcp else suite.rtp_tag_len
+    context.window = options["window"]
+    context.stream_limit = options["max_ssrcs"]
+    context.initial_roc = options["roc"]
+    context.initial_index = options["srtcp_index"]
+    if options["sender"]:
+        context.flags |= CONTEXT_SENDER
+    if options["foreign"]:
+        context.flags |= CONTEXT_FOREIGN
+    if rtcp:
+        context.flags |= CONTEXT_RTCP
+    elif not options["authenticate_rtp"]:
+        context.tag_len = 0
+    if suite.encrypts and options["encrypt_rtcp" if rtcp else "encrypt_rtp"]:
+        context.flags |= CONTEXT_ENCRYPT
+    for i, roc in enumerate(options["roc_hints"][:SEARCH_HINTS]):
+        context.hints[i] = roc
+        context.hint_count = i + 1
+    return number
+
+
+cdef int add_key(uint32_t number, uint32_t key, bytes mki, uint64_t lifetime) except -1:
+    cdef srtp_context *context = context_at(number)
+    cdef int i = context.key_count
+    if key == 0:
+        raise MemoryError("no room for another SRTP key")
+    key_at(key).mki_len = len(mki)
+    memcpy(key_at(key).mki, <const char *>mki, len(mki))
+    context.key[i] = key
+    context.mki_len = len(mki)
+    context.lifetime[i] = lifetime
+    context.key_count = i + 1
+    return 0
+
+
+cdef class Context:
+    """SRTP and SRTCP of one direction under one set of master keys. The caller has checked every length.
+
+    keys: (key||salt, mki, lifetime in packets or 0) each; or session_keys: (cipher, salt, auth) for SRTP and for SRTCP.
+    """
+    cdef uint32_t[2] number
+    cdef const srtp_suite *table
+    cdef object provider
+
+    def __cinit__(self, int suite, list keys, tuple session_keys, dict options, tuple provider=None):
+        self.table = &srtp_suites[suite]
+        for rtcp in range(2):
+            self.number[rtcp] = take_context(self.table, suite, rtcp, options)
+            if session_keys is not None:
+                cipher, salt, auth = session_keys[rtcp]
+                self.take_session_key(rtcp, cipher, salt, auth)
+            for key, mki, lifetime in keys:
+                self.take_master_key(rtcp, key, mki, lifetime)
+            context_at(self.number[rtcp]).live = 1
+        if provider is not None:
+            self.provider = provider[0]
+            for rtcp in range(2):
+                context_at(self.number[rtcp]).flags |= CONTEXT_LIBSRTP
+                STATE.provider[self.number[rtcp]] = <void *><size_t>provider[1]
+
+    cdef int take_master_key(self, bint rtcp, const uint8_t[::1] key, bytes mki, uint64_t lifetime) except -1:
+        cdef uint64_t most = SRTCP_INDEX_END if rtcp else SRTP_INDEX_END
+        cdef uint32_t number = make_derived_key(self.table, &key[0], rtcp)
+        return add_key(self.number[rtcp], number, mki, min(lifetime, most) if lifetime else most)
+
+    cdef int take_session_key(self, bint rtcp, const uint8_t[::1] cipher, const uint8_t[::1] salt, bytes auth) except -1:
+        cdef uint32_t number = make_session_key(self.table, &cipher[0], &salt[0], <const uint8_t *><const char *>auth, len(auth))
+        return add_key(self.number[rtcp], number, b"", SRTCP_INDEX_END if rtcp else SRTP_INDEX_END)
+
+    def __dealloc__(self):
+        free_context(self.number[RTP])
+        free_context(self.number[RTCP])
+
+    def __reduce__(self):
+        raise TypeError("an SRTP context is not to be copied: two would use the same keystream")
+
+    def run(self, packet, bint rtcp, uint64_t now_ns, bint verify_only=False):
+        """Protect (sender) or unprotect (receiver) one packet: bytes, or the drop reason's number."""
+        cdef uint32_t number = self.number[rtcp]
+        cdef srtp_context *context = context_at(number)
+        cdef srtp_packet one
+        if verify_only:
+            context.flags |= CONTEXT_VERIFY
+        take_packet(&one, number, packet, rtcp, API_ROOM)
+        run_packets(&one, 1, context.flags & CONTEXT_SENDER != 0, now_ns)
+        context.flags &= ~CONTEXT_VERIFY
+        return (<char *>one.data)[:one.len] if one.verdict == DROP_NONE else one.verdict
+
+    def rekey(self, Context before not None, uint64_t overlap_until_ns):
+        """Take the place of `before`: its rollover counters are kept, its sources are known; packets under its key
+        are taken until overlap_until_ns. `before` is spent."""
+        cdef srtp_context *context
+        cdef srtp_context *old
+        for rtcp in range(2):
+            context = context_at(self.number[rtcp])
+            old = context_at(before.number[rtcp])
+            free_context(old.previous)
+            old.previous = 0
+            context.previous = before.number[rtcp]
+            context.overlap_until_ns = overlap_until_ns
+            before.number[rtcp] = 0
+
+    def rollover_counter(self, uint32_t ssrc):
+        """The ROC of a source, or None where it is not known."""
+        cdef srtp_stream *stream = find_stream(context_at(self.number[RTP]), ssrc)
+        return None if stream == NULL or not stream.estimated else stream.highest >> 16
+
+    def set_rollover_counter(self, uint32_t ssrc, uint32_t roc):
+        """Tell the ROC of a source. False where there is no room, or where it would go back under this key."""
+        cdef srtp_context *context = context_at(self.number[RTP])
+        cdef srtp_stream *stream = find_stream(context, ssrc)
+        cdef uint64_t sequence
+        if stream == NULL:
+            stream = add_stream(context, ssrc)
+        if stream == NULL or (stream.started and roc < stream.highest >> 16):
+            return False
+        sequence = stream.highest & 0xFFFF if stream.estimated else 0x8000
+        if roc != stream.highest >> 16 or not stream.estimated:
+            if stream.started:
+                window_clear(window_words(stream), window_size(stream), 0, window_size(stream))
+            stream.highest = <uint64_t>roc << 16 | sequence
+            stream.estimated = 1
+        return True
+
+    def forget_sources(self, uint32_t srtcp_skip):
+        """Sender, its state being older than what it last sent: every source goes out under a fresh SSRC, and SRTCP goes on
+        `srtcp_skip` indices after the newest one known."""
+        cdef srtp_context *rtp = context_at(self.number[RTP])
+        cdef srtp_context *rtcp = context_at(self.number[RTCP])
+        while rtp.first:
+            evict_oldest(rtp)
+        while rtcp.first:
+            evict_oldest(rtcp)
+        rtp.flags |= CONTEXT_RENAME
+        rtcp.initial_index = <uint32_t>min(<uint64_t>rtcp.initial_index + srtcp_skip, SRTCP_INDEX_END)
+
+    def rename_unknown(self):
+        """Sender: a source that the state does not know goes out under a fresh SSRC."""
+        context_at(self.number[RTP]).flags |= CONTEXT_RENAME
+
+    def export_state(self):
+        """Sources with their indices and windows; no key. Same layout number needed to restore."""
+        return export_contexts(self.number)
+
+    def restore_state(self, bytes state not None):
+        """Take back what export_state gave. ValueError where it is not of this layout, suite and direction."""
+        restore_contexts(self.number, state)
+
+
+cdef void take_packet(srtp_packet *packet, uint32_t context, octets, bint rtcp, uint8_t *room):
+    """Copy a bytes-like object into `room`; DROP_TOO_LONG where it does not fit."""
+    cdef const uint8_t[::1] view = octets
+    memset(packet, 0, sizeof(srtp_packet))
+    packet.data = room
+    packet.context = context
+    packet.rtcp = rtcp
+    if view.shape[0] > API_PACKET_MAX + API_OVERHEAD - SRTP_TAIL_ROOM:
+        packet.verdict = DROP_TOO_LONG
+        return
+    packet.len = <uint32_t>view.shape[0]
+    packet.room = API_PACKET_MAX + API_OVERHEAD
+    if packet.len:
+        memcpy(room, &view[0], packet.len)
+
+
+cdef void run_packets(srtp_packet *packets, uint32_t count, bint sender, uint64_t now_ns) noexcept nogil:
+    if sender:
+        protect_batch(packets, count, &API_JOBS)
+    else:
+        unprotect_batch(packets, count, &API_JOBS, now_ns)
+
+
+def run_many(list pairs not None, bint sender, uint64_t now_ns):
+    """[(Context, packet), ...] in one batch: bytes or the drop reason's number each, in order. RTCP is told from RTP by its
+    packet type (RFC 5761 4)."""
+    cdef srtp_packet[API_BATCH] packets
+    cdef Py_ssize_t done = 0, total = len(pairs), i, count
+    cdef uint8_t *room
+    cdef Context context
+    cdef bint rtcp
+    results = []
+    while done < total:
+        count = min(API_BATCH, total - done)
+        room = API_ROOM
+        for i in range(count):
+            context, octets = pairs[done + i]
+            if (context_at(context.number[RTP]).flags & CONTEXT_SENDER != 0) != sender:
+                raise TypeError("protect takes senders, unprotect takes receivers")
+            rtcp = len(octets) > 1 and 192 <= octets[1] <= 223
+            take_packet(&packets[i], context.number[rtcp], octets, rtcp, room)
+            room += (packets[i].len + API_OVERHEAD + 63) & ~<size_t>63
+            packets[i].room = <uint32_t>(room - packets[i].data)
+        run_packets(packets, <uint32_t>count, sender, now_ns)
+        for i in range(count):
+            if packets[i].verdict == DROP_NONE:
+                results.append((<char *>packets[i].data)[:packets[i].len])
+            else:
+                results.append(packets[i].verdict)
+        done += count
+    return results

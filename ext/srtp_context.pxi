@@ -1,0 +1,205 @@
+# A context is one direction of SRTP or of SRTCP: its keys, its parameters, its sources.
+
+cdef enum:
+    SEARCH_RATE = 10            # trial authentications per second and context
+
+
+cdef inline srtp_stream *find_stream(srtp_context *context, uint32_t ssrc) noexcept nogil:
+    """The source's record, moved to the front of the context's list, or NULL."""
+    cdef uint32_t number = context.first, before = 0
+    cdef srtp_stream *stream
+    while number:
+        stream = stream_at(number)
+        if stream.ssrc == ssrc:
+            if before:
+                stream_at(before).next = stream.next
+                stream.next = context.first
+                context.first = number
+            return stream
+        before = number
+        number = stream.next
+    return NULL
+
+
+cdef inline bint out_ssrc_taken(const srtp_context *context, uint32_t out_ssrc) noexcept nogil:
+    cdef uint32_t number = context.first
+    while number:
+        if stream_at(number).out_ssrc == out_ssrc:
+            return True
+        number = stream_at(number).next
+    return False
+
+
+cdef uint32_t fresh_ssrc(const srtp_context *context) noexcept nogil:
+    """A random SSRC that neither leaves nor arrives under this context."""
+    cdef uint32_t ssrc, number
+    cdef bint taken = True
+    while taken:
+        ssrc = random32()
+        taken = False
+        number = context.first
+        while number:
+            if stream_at(number).out_ssrc == ssrc or stream_at(number).ssrc == ssrc:
+                taken = True
+            number = stream_at(number).next
+    return ssrc
+
+
+cdef srtp_stream *add_stream(srtp_context *context, uint32_t ssrc) noexcept nogil:
+    """A new source, or NULL where the context's limit or the arena is reached."""
+    cdef uint32_t number, wide = 0
+    cdef srtp_stream *stream
+    if context.stream_count >= context.stream_limit:
+        return NULL
+    if context.window > WINDOW_BITS and context.flags & (CONTEXT_SENDER | CONTEXT_RTCP) != CONTEXT_SENDER | CONTEXT_RTCP:
+        wide = arena_take(&STATE.wides)
+        if wide == 0:
+            return NULL
+    number = arena_take(&STATE.streams)
+    if number == 0:
+        arena_give(&STATE.wides, wide)
+        return NULL
+    stream = stream_at(number)
+    stream.ssrc = ssrc
+    stream.out_ssrc = ssrc
+    stream.wide = wide
+    stream.next = context.first
+    context.first = number
+    context.stream_count += 1
+    return stream
+
+
+cdef srtp_stream *previous_stream(const srtp_context *context, uint32_t ssrc) noexcept nogil:
+    """The source under the key before this one: a re-key keeps the rollover counter (RFC 3711 3.3.1)."""
+    if context.previous == 0:
+        return NULL
+    return find_stream(context_at(context.previous), ssrc)
+
+
+cdef void free_context(uint32_t number) noexcept nogil:
+    """Wipe a context with its sources and keys, and the context it replaced."""
+    cdef srtp_context *context
+    cdef uint32_t stream, following, i
+    while number:
+        context = context_at(number)
+        stream = context.first
+        while stream:
+            following = stream_at(stream).next
+            arena_give(&STATE.wides, stream_at(stream).wide)
+            arena_give(&STATE.streams, stream)
+            stream = following
+        for i in range(<uint32_t>context.key_count):
+            arena_give(&STATE.keys, context.key[i])
+        following = context.previous
+        arena_give(&STATE.contexts, number)
+        number = following
+
+
+cdef inline bint search_allowed(srtp_context *context, uint64_t now_ns) noexcept nogil:
+    """Take one of the trial authentications that the context has left (bucket of SEARCH_RATE, refilled in a second)."""
+    cdef uint64_t step = <uint64_t>1000000000 // SEARCH_RATE
+    cdef uint64_t earned
+    if now_ns > context.refilled_ns:
+        earned = (now_ns - context.refilled_ns) // step
+        if earned >= SEARCH_RATE or context.refilled_ns == 0:
+            context.tokens = SEARCH_RATE
+            context.refilled_ns = now_ns
+        elif earned:
+            context.tokens = <uint8_t>min(<uint64_t>SEARCH_RATE, context.tokens + earned)
+            context.refilled_ns += earned * step
+    if context.tokens == 0:
+        return False
+    context.tokens -= 1
+    return True
+
+
+cdef void job_rtp(const srtp_context *context, const srtp_key *key, srtp_job *job, uint8_t *data,
+                  uint32_t header, uint32_t end, uint64_t index, uint32_t ssrc) noexcept nogil:
+    """Fill a job for an SRTP packet whose payload is data[header..end) (RFC 3711 3.1, RFC 7714 8.1, 9.1)."""
+    cdef uint32_t roc = <uint32_t>(index >> 16)
+    cdef bint encrypt = context.flags & CONTEXT_ENCRYPT != 0
+    job.key = key
+    job.data = data
+    job.tag_len = context.tag_len
+    job.clear_len = header if encrypt else end
+    job.cipher_len = end - job.clear_len
+    job.verify_only = context.flags & CONTEXT_VERIFY != 0
+    if context.cipher == SRTP_CIPHER_CM:
+        job.auth_len = end
+        job.trailer_len = 4
+        store32(job.trailer, roc)
+        iv_cm(job, ssrc, index)
+    else:
+        job.auth_len = job.clear_len
+        job.trailer_len = 0
+        iv_gcm(job, ssrc, roc, <uint16_t>index)
+
+
+cdef void job_rtcp(const srtp_context *context, const srtp_key *key, srtp_job *job, uint8_t *data,
+                   uint32_t end, uint32_t word, uint32_t ssrc) noexcept nogil:
+    """Fill a job for an SRTCP packet whose clear or encrypted part ends at `end`; `word` is E and the index, already
+    at its place for counter mode, where it is under the tag; part of the AAD for GCM (RFC 7714 9.2, 9.3)."""
+    cdef uint32_t index = word & (SRTCP_E_BIT - 1)
+    job.key = key
+    job.data = data
+    job.tag_len = context.tag_len
+    job.clear_len = RTCP_HEADER if word & SRTCP_E_BIT else end
+    job.cipher_len = end - job.clear_len
+    job.verify_only = context.flags & CONTEXT_VERIFY != 0
+    if context.cipher == SRTP_CIPHER_CM:
+        job.auth_len = end + 4
+        job.trailer_len = 0
+        iv_cm(job, ssrc, index)
+    else:
+        job.auth_len = job.clear_len
+        job.trailer_len = 4
+        store32(job.trailer, word)
+        iv_gcm(job, ssrc, 0, 0)
+        job.iv[8] ^= <uint8_t>(index >> 24)
+        job.iv[9] ^= <uint8_t>(index >> 16)
+        job.iv[10] ^= <uint8_t>(index >> 8)
+        job.iv[11] ^= <uint8_t>index
+
+
+cdef inline void iv_cm(srtp_job *job, uint32_t ssrc, uint64_t index) noexcept nogil:
+    """RFC 3711 4.1.1: (salt * 2^16) XOR (SSRC * 2^64) XOR (index * 2^16)."""
+    cdef int i
+    memcpy(job.iv, job.key.salt, 16)
+    for i in range(4):
+        job.iv[4 + i] ^= <uint8_t>(ssrc >> (24 - 8 * i))
+    for i in range(6):
+        job.iv[8 + i] ^= <uint8_t>(index >> (40 - 8 * i))
+
+
+cdef inline void iv_gcm(srtp_job *job, uint32_t ssrc, uint32_t roc, uint16_t sequence) noexcept nogil:
+    """RFC 7714 8.1: 00 00 || SSRC || ROC || SEQ, XOR salt."""
+    cdef int i
+    memcpy(job.iv, job.key.salt, 16)
+    for i in range(4):
+        job.iv[2 + i] ^= <uint8_t>(ssrc >> (24 - 8 * i))
+        job.iv[6 + i] ^= <uint8_t>(roc >> (24 - 8 * i))
+    job.iv[10] ^= <uint8_t>(sequence >> 8)
+    job.iv[11] ^= <uint8_t>sequence
+
+
+# A batch of jobs on its way to the kernel, sorted by cipher.
+cdef struct job_batch:
+    srtp_job[64] jobs
+    srtp_job *cm[64]
+    srtp_job *gcm[64]
+    uint32_t cm_count
+    uint32_t gcm_count
+
+
+cdef inline void batch_start(job_batch *batch) noexcept nogil:
+    batch.cm_count = 0
+    batch.gcm_count = 0
+
+
+cdef inline void batch_add(job_batch *batch, srtp_job *job, uint8_t cipher) noexcept nogil:
+    if cipher == SRTP_CIPHER_CM:
+        batch.cm[batch.cm_count] = job
+        batch.cm_count += 1
+    else:
+        batch.gcm[batch.gcm_count] = job
+        batch.gcm_count += 1

@@ -1,0 +1,144 @@
+# After a wrong tag: is the packet authentic under another rollover counter, or under the key before this one? Trials
+# cost as much as a forged packet may make us spend, so they come from a small bucket (search_allowed).
+
+cdef enum:
+    SEARCH_AFTER = 3        # failures of a source before its rollover counter is searched
+    SEARCH_ROCS = 4         # 0 to 3, then the hints
+    SEARCH_REACH = 64       # how far behind the pending packet its confirmation may be
+
+
+cdef srtp_search *search_slot(srtp_context *context, uint32_t ssrc) noexcept nogil:
+    """The source's slot; where it has none, that of the source with the fewest failures."""
+    cdef srtp_search *least = &context.search[0]
+    cdef int i
+    for i in range(SEARCH_SLOTS):
+        if context.search[i].failures and context.search[i].ssrc == ssrc:
+            return &context.search[i]
+        if context.search[i].failures < least.failures:
+            least = &context.search[i]
+    memset(least, 0, sizeof(srtp_search))
+    least.ssrc = ssrc
+    context.flags |= CONTEXT_SEARCHING
+    return least
+
+
+cdef void forget_search(srtp_context *context, uint32_t ssrc) noexcept nogil:
+    cdef bint others = False
+    cdef int i
+    for i in range(SEARCH_SLOTS):
+        if context.search[i].failures and context.search[i].ssrc == ssrc:
+            memset(&context.search[i], 0, sizeof(srtp_search))
+        others = others or context.search[i].failures
+    if not others:
+        context.flags &= ~CONTEXT_SEARCHING
+
+
+cdef uint8_t confirm_search(srtp_context *context, srtp_packet *packet, srtp_search *slot, uint64_t index) noexcept nogil:
+    """Second good packet in a row under the same rollover counter: take both."""
+    cdef uint64_t first = (<uint64_t>slot.roc << 16) | slot.sequence
+    cdef srtp_stream *stream = find_stream(context, packet.ssrc)
+    if stream == NULL:
+        stream = add_stream(context, packet.ssrc)
+        if stream == NULL:
+            return DROP_SSRC_LIMIT
+    window_take(stream, first)
+    packet.index = index
+    packet.event = EVENT_ROC_RECOVERED
+    return accept(context, packet)
+
+
+cdef bint search_roc(srtp_context *context, srtp_packet *packet, srtp_search *slot, uint32_t roc,
+                     uint64_t now_ns) noexcept nogil:
+    """Try one rollover counter, unless it was the estimate's or would go back behind what was received."""
+    cdef uint64_t index = (<uint64_t>roc << 16) | rtp_sequence(packet.data)
+    cdef srtp_stream *stream = find_stream(context, packet.ssrc)
+    if index == packet.index or (stream != NULL and stream.started and index <= stream.highest):
+        return False
+    if not search_allowed(context, now_ns) or not opens_at(context, packet, index, True):
+        return False
+    slot.roc = roc
+    slot.sequence = rtp_sequence(packet.data)
+    slot.pending = 1
+    return True
+
+
+cdef uint8_t search(srtp_context *context, srtp_packet *packet, uint64_t now_ns) noexcept nogil:
+    """ROC 0 to 3 and the hints, after SEARCH_AFTER failures of the source; committed at the second good packet."""
+    cdef srtp_search *slot = search_slot(context, packet.ssrc)
+    cdef uint16_t ahead = <uint16_t>(rtp_sequence(packet.data) - slot.sequence)
+    cdef uint64_t index
+    cdef uint32_t i
+    if slot.failures < 255:
+        slot.failures += 1
+    if slot.pending and 0 < ahead <= SEARCH_REACH:
+        index = (<uint64_t>slot.roc << 16) + slot.sequence + ahead
+        if index < SRTP_INDEX_END and opens_at(context, packet, index, False):
+            return confirm_search(context, packet, slot, index)
+    if slot.failures <= SEARCH_AFTER:
+        return DROP_AUTH_FAILED
+    for i in range(<uint32_t>SEARCH_ROCS + context.hint_count):
+        if search_roc(context, packet, slot, i if i < SEARCH_ROCS else context.hints[i - SEARCH_ROCS], now_ns):
+            return DROP_ROC_UNKNOWN
+    if not slot.reported:
+        slot.reported = 1
+        packet.event = EVENT_ROC_UNKNOWN
+    return DROP_AUTH_FAILED
+
+
+cdef uint8_t diagnose(srtp_context *context, srtp_packet *packet, uint64_t now_ns) noexcept nogil:
+    """A counter for the likely cause of a wrong tag: previous key, or rollover counter one off. 0 for neither.
+    One failure a second is examined."""
+    cdef uint64_t index = packet.index
+    cdef srtp_packet trial = packet[0]
+    if packet.rtcp or now_ns < context.examine_at_ns:
+        return 0
+    context.examine_at_ns = now_ns + 1000000000
+    if context.previous:
+        if select_key(context_at(context.previous), &trial) == DROP_NONE:
+            if opens_at(context_at(context.previous), &trial, index, True):
+                return COUNT_AUTH_PREVIOUS_KEY
+    if index + 0x10000 < SRTP_INDEX_END and opens_at(context, packet, index + 0x10000, True):
+        return COUNT_AUTH_OTHER_ROC
+    if index >= 0x10000 and opens_at(context, packet, index - 0x10000, True):
+        return COUNT_AUTH_OTHER_ROC
+    return 0
+
+
+cdef uint8_t under_previous_key(srtp_context *context, srtp_packet *packet, uint64_t now_ns) noexcept nogil:
+    """Packets on their way while the key changed are still good, until the overlap ends."""
+    cdef srtp_packet trial = packet[0]
+    cdef srtp_context *before = context_at(context.previous)
+    cdef srtp_job job
+    if now_ns >= context.overlap_until_ns:
+        return DROP_AUTH_FAILED
+    if examine(before, &trial, &job) != DROP_NONE:
+        return DROP_AUTH_FAILED
+    open_one(before.cipher, &job)
+    if not job.good or accept(before, &trial) != DROP_NONE:
+        return DROP_AUTH_FAILED
+    trial.newest = 0
+    packet[0] = trial
+    return DROP_NONE
+
+
+cdef uint8_t failed(srtp_context *context, srtp_packet *packet, uint64_t now_ns) noexcept nogil:
+    """The tag is wrong under the estimate. What else, in order, before it counts as a failure."""
+    cdef srtp_stream *stream
+    cdef uint64_t zero
+    cdef uint8_t verdict
+    if context.previous:
+        if not packet.rtcp:
+            stream = find_stream(context, packet.ssrc)
+            zero = (<uint64_t>context.initial_roc << 16) | rtp_sequence(packet.data)
+            # after a re-key senders keep the rollover counter (RFC 3711 3.3.1) or start over (RFC 4568 7.1.4)
+            if (stream == NULL or not stream.started) and zero != packet.index and opens_at(context, packet, zero, False):
+                packet.index = zero
+                return accept(context, packet)
+        if under_previous_key(context, packet, now_ns) == DROP_NONE:
+            return DROP_NONE
+    if packet.rtcp:
+        return DROP_AUTH_FAILED
+    verdict = search(context, packet, now_ns)
+    if verdict == DROP_AUTH_FAILED:
+        packet.cause = diagnose(context, packet, now_ns)
+    return verdict

@@ -1,0 +1,142 @@
+# The indices and windows of a context as octets: a header, then each source's record, then its wide window where it
+# has one; first the SRTP context, then the SRTCP one. In the byte order and layout of this build; no key.
+
+cdef extern from *:
+    """
+    typedef struct state_header {
+        char magic[8];
+        uint32_t layout;
+        uint32_t streams;
+        uint8_t suite;
+        uint8_t flags;
+        uint8_t key_count;
+        uint8_t active;
+        uint16_t window;
+        uint16_t reserved;
+        uint32_t initial_roc;
+        uint32_t initial_index;
+        uint64_t used[CONTEXT_KEYS];
+    } state_header;
+    static const char STATE_MAGIC[8] = {'s', 'r', 't', 'p', 's', 't', 'a', '1'};
+    """
+    const char *STATE_MAGIC
+    ctypedef struct state_header:
+        char *magic
+        uint32_t layout
+        uint32_t streams
+        uint8_t suite
+        uint8_t flags
+        uint8_t key_count
+        uint8_t active
+        uint16_t window
+        uint32_t initial_roc
+        uint32_t initial_index
+        uint64_t *used
+
+cdef enum:
+    STATE_FLAGS = CONTEXT_SENDER | CONTEXT_RTCP
+
+
+cdef size_t state_size(const srtp_context *context) noexcept nogil:
+    cdef size_t size = sizeof(state_header)
+    cdef uint32_t number = context.first
+    while number:
+        size += sizeof(srtp_stream) + (sizeof(srtp_wide) if stream_at(number).wide else 0)
+        number = stream_at(number).next
+    return size
+
+
+cdef size_t export_context(const srtp_context *context, uint8_t *out) noexcept nogil:
+    """Write the context's state, state_size() octets."""
+    cdef state_header header
+    cdef uint8_t *start = out
+    cdef uint32_t number = context.first
+    memset(&header, 0, sizeof(header))
+    memcpy(header.magic, STATE_MAGIC, 8)
+    header.layout = STATE_LAYOUT
+    header.streams = context.stream_count
+    header.suite = context.suite
+    header.flags = context.flags & (STATE_FLAGS | CONTEXT_RENAME)
+    header.key_count = context.key_count
+    header.active = context.active
+    header.window = context.window
+    header.initial_roc = context.initial_roc
+    header.initial_index = context.initial_index
+    memcpy(header.used, context.used, sizeof(uint64_t) * CONTEXT_KEYS)
+    memcpy(out, &header, sizeof(header))
+    out += sizeof(header)
+    while number:
+        memcpy(out, stream_at(number), sizeof(srtp_stream))
+        out += sizeof(srtp_stream)
+        if stream_at(number).wide:
+            memcpy(out, arena_at(&STATE.wides, stream_at(number).wide), sizeof(srtp_wide))
+            out += sizeof(srtp_wide)
+        number = stream_at(number).next
+    return out - start
+
+
+cdef bytes export_contexts(uint32_t *number):
+    cdef size_t first = state_size(context_at(number[RTP]))
+    cdef size_t second = state_size(context_at(number[RTCP]))
+    cdef bytearray out = bytearray(first + second)
+    export_context(context_at(number[RTP]), <uint8_t *><char *>out)
+    export_context(context_at(number[RTCP]), <uint8_t *><char *>out + first)
+    return bytes(out)
+
+
+cdef int restore_stream(srtp_context *context, const uint8_t *octets, size_t left) except -1:
+    """One source. The octets it took, or ValueError."""
+    cdef srtp_stream kept
+    cdef srtp_stream *stream
+    cdef uint32_t next_stream, wide
+    if left < sizeof(srtp_stream):
+        raise ValueError("the state is cut short")
+    memcpy(&kept, octets, sizeof(srtp_stream))
+    if kept.wide and left < sizeof(srtp_stream) + sizeof(srtp_wide):
+        raise ValueError("the state is cut short")
+    if find_stream(context, kept.ssrc) != NULL:
+        raise ValueError("the state names a source twice, or one that this context knows already")
+    stream = add_stream(context, kept.ssrc)
+    if stream == NULL or (kept.wide != 0) != (stream.wide != 0):
+        raise ValueError("the state has more sources or another window than this context takes")
+    next_stream = stream.next
+    wide = stream.wide
+    stream[0] = kept
+    stream.next = next_stream
+    stream.wide = wide
+    if not wide:
+        return sizeof(srtp_stream)
+    memcpy(arena_at(&STATE.wides, wide), octets + sizeof(srtp_stream), sizeof(srtp_wide))
+    return sizeof(srtp_stream) + sizeof(srtp_wide)
+
+
+cdef size_t restore_context(srtp_context *context, const uint8_t *octets, size_t left) except 0:
+    """The octets it took, or ValueError with the context as it was but for the sources restored before the fault."""
+    cdef state_header header
+    cdef size_t at = sizeof(header)
+    if left < sizeof(header):
+        raise ValueError("the state is cut short")
+    memcpy(&header, octets, sizeof(header))
+    if memcmp(header.magic, STATE_MAGIC, 8) != 0 or header.layout != STATE_LAYOUT:
+        raise ValueError("not the state of an SRTP context, or of another version")
+    if header.suite != context.suite or header.flags & STATE_FLAGS != context.flags & STATE_FLAGS:
+        raise ValueError("the state is of another suite or direction")
+    if header.key_count != context.key_count or header.active >= context.key_count:
+        raise ValueError("the state is of another number of master keys")
+    for _ in range(header.streams):
+        at += restore_stream(context, octets + at, left - at)
+    context.flags |= header.flags & CONTEXT_RENAME
+    context.active = header.active
+    context.initial_roc = header.initial_roc
+    context.initial_index = max(context.initial_index, header.initial_index)
+    memcpy(context.used, header.used, sizeof(uint64_t) * CONTEXT_KEYS)
+    return at
+
+
+cdef int restore_contexts(uint32_t *number, bytes state) except -1:
+    cdef const uint8_t *octets = <const uint8_t *><const char *>state
+    cdef size_t left = len(state)
+    cdef size_t first = restore_context(context_at(number[RTP]), octets, left)
+    if first + restore_context(context_at(number[RTCP]), octets + first, left - first) != left:
+        raise ValueError("the state has octets too many")
+    return 0

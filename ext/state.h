@@ -1,0 +1,196 @@
+/* Records of the arenas. No record holds a pointer: all links are record numbers, 0 meaning none, so a mapping can be
+ * handed to another process as it is. Change STATE_LAYOUT whenever a record changes. */
+#ifndef SRTPGW_STATE_H
+#define SRTPGW_STATE_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "crypto/crypto.h"
+#include "engine/engine.h"
+#include "stats.h"
+
+enum {
+    STATE_LAYOUT = 1,
+    WINDOW_BITS = 1024,       /* replay window kept inside a stream record */
+    WINDOW_WORDS = WINDOW_BITS / 64,
+    WIDE_BITS = 32768,        /* window kept in a record of its own */
+    WIDE_WORDS = WIDE_BITS / 64,
+    CONTEXT_KEYS = 8,         /* master keys of one context (MKI) */
+    SEARCH_SLOTS = 4,         /* sources per context that fail authentication and are watched */
+    SEARCH_HINTS = 8,
+    RELAY_BUCKETS = 128,      /* relay-time histogram: eight per octave of nanoseconds, from 1 us */
+    RTP = 0,
+    RTCP = 1,
+};
+
+/* RFC 3711 9.2: packets that one master key may protect; RFC 3711 3.4: the E flag beside the SRTCP index. */
+#define SRTP_INDEX_END ((uint64_t)1 << 48)
+#define SRTCP_INDEX_END ((uint64_t)1 << 31)
+#define SRTCP_E_BIT ((uint32_t)1 << 31)
+
+enum srtp_context_flag {
+    CONTEXT_SENDER = 1,
+    CONTEXT_RTCP = 2,
+    CONTEXT_ENCRYPT = 4,
+    CONTEXT_FOREIGN = 8,      /* the key was not generated here: never protects (sender) */
+    CONTEXT_VERIFY = 16,      /* authenticate and leave the octets as they are (receiver) */
+    CONTEXT_RENAME = 32,      /* every source goes on under an outgoing SSRC of ours (unclean restart) */
+    CONTEXT_LIBSRTP = 64,
+    CONTEXT_SEARCHING = 128,  /* a search slot is in use */
+};
+
+/* One source under one context. Sender, SRTP: `highest` is the newest index sent, the window what was sent.
+ * Sender, SRTCP: `highest` is the next index. Receiver: newest authentic index and what was received. */
+typedef struct srtp_stream {
+    uint32_t ssrc;              /* as it arrives */
+    uint32_t out_ssrc;          /* as it leaves; a receiver's are equal */
+    uint32_t next;              /* next stream of the context */
+    uint32_t wide;              /* wide window, where the context's is over WINDOW_BITS */
+    uint64_t highest;
+    uint16_t restart_next;      /* RFC 3550 A.1: the sequence number that would confirm a restart */
+    uint16_t duplicate_next;
+    uint8_t restart_pending;
+    uint8_t duplicate_run;
+    uint8_t started;            /* 0: nothing was sent or received under this key yet */
+    uint8_t estimated;          /* `highest` is known, from the key before or by being set */
+    uint8_t reserved[24];
+    uint64_t window[WINDOW_WORDS];
+} __attribute__((aligned(64))) srtp_stream;
+
+typedef struct srtp_wide {
+    uint64_t window[WIDE_WORDS];
+} __attribute__((aligned(64))) srtp_wide;
+
+/* A source that fails authentication: is it known under another rollover counter? */
+typedef struct srtp_search {
+    uint32_t ssrc;
+    uint32_t roc;               /* under which the pending packet was authentic */
+    uint16_t sequence;          /* of the pending packet */
+    uint8_t failures;
+    uint8_t pending;
+    uint8_t reported;
+    uint8_t reserved[3];
+} srtp_search;
+
+typedef struct srtp_context {
+    uint8_t live;
+    uint8_t suite;              /* number in the suite table */
+    uint8_t cipher;             /* enum srtp_cipher */
+    uint8_t tag_len;
+    uint8_t flags;              /* enum srtp_context_flag */
+    uint8_t key_count;
+    uint8_t active;             /* the sender's key */
+    uint8_t mki_len;
+    uint16_t window;            /* 64 to 32767 */
+    uint16_t stream_limit;
+    uint16_t stream_count;
+    uint8_t tokens;             /* trial authentications left, refilled at SEARCH_RATE */
+    uint8_t hint_count;
+    uint32_t first;             /* stream, most recently used first */
+    uint32_t previous;          /* context of the key before this one */
+    uint32_t initial_roc;
+    uint32_t initial_index;     /* SRTCP sender */
+    uint32_t key[CONTEXT_KEYS];
+    uint64_t overlap_until_ns;  /* until then packets of the previous key are taken too */
+    uint64_t refilled_ns;
+    uint64_t examine_at_ns;     /* next failure whose cause is looked for */
+    uint64_t lifetime[CONTEXT_KEYS];  /* packets */
+    uint64_t used[CONTEXT_KEYS];
+    uint32_t hints[SEARCH_HINTS];
+    srtp_search search[SEARCH_SLOTS];
+} __attribute__((aligned(64))) srtp_context;
+
+/* Counters of one leg for RTP or RTCP. Written by the leg's worker only; read at any time. */
+typedef struct leg_statistics {
+    uint64_t counters[COUNTER_COUNT];
+    uint64_t last_packet_ns;    /* CLOCK_MONOTONIC */
+    uint64_t expected_before;   /* of sources that ended: RFC 3550 A.3 sums over all sources */
+    uint64_t received_before;
+    uint64_t received_now;
+    uint32_t ssrc;
+    uint32_t base;              /* extended sequence numbers of the present source */
+    uint32_t newest;
+    uint32_t roc;
+    int32_t transit;            /* RTP clock units */
+    uint32_t jitter;            /* RTP clock units * 16 */
+    uint32_t clock_rate;        /* Hz */
+    uint8_t has_source;
+    uint8_t reserved[3];
+    uint64_t drops[DROP_COUNT];
+} leg_statistics;
+
+typedef struct leg_record {
+    uint8_t live;
+    uint8_t type;
+    uint8_t encrypted;          /* policy: without contexts nothing passes */
+    uint8_t source_rule;        /* enum leg_source_rule */
+    uint8_t mux;
+    uint8_t hold;
+    uint8_t latched[2];
+    uint8_t forward;            /* packets of this leg leave as they are: verify and forward */
+    uint8_t timed_out;
+    uint8_t reserved[2];
+    uint32_t peer;
+    uint32_t receive[2];        /* contexts, RTP and RTCP */
+    uint32_t send[2];
+    uint32_t clock_rate;        /* 0: by payload type */
+    uint32_t reserved2;
+    endpoint remote[2];
+    uint64_t timeout_ns;
+    uint64_t activated_ns;
+    leg_statistics statistics[2];
+    uint64_t relay_max_ns;
+    uint32_t relay_time[RELAY_BUCKETS];
+} __attribute__((aligned(64))) leg_record;
+
+enum leg_source_rule { SOURCE_AUTHENTICATED, SOURCE_STRICT, SOURCE_LEARN_ONCE };
+
+static_assert(sizeof(srtp_key) == 576, "layout");
+static_assert(sizeof(srtp_stream) == 192, "hot state: a stream is three cache lines");
+static_assert(sizeof(srtp_context) % 64 == 0, "layout");
+/* Hot state of a direction: four lines of an AES-128-CM key, a stream, the context's first line. */
+static_assert(offsetof(srtp_key, schedule) + 11 * 16 <= 256, "AES-128-CM: four lines of a key");
+static_assert(256 + sizeof(srtp_stream) + 64 <= 512, "DESIGN: hot state per direction");
+static_assert(offsetof(srtp_context, key) + 4 <= 64, "the context's first line");
+
+/* A packet on its way through a context. */
+typedef struct srtp_packet {
+    uint8_t *data;
+    uint32_t len;
+    uint32_t room;              /* octets from data that may be written, SRTP_TAIL_ROOM included */
+    uint32_t context;
+    uint8_t rtcp;
+    uint8_t verdict;            /* enum srtpgw_drop */
+    uint8_t event;              /* enum srtpgw_event */
+    uint8_t slot;               /* of the context's keys */
+    uint8_t newest;             /* the index is the newest of its source */
+    uint8_t cause;              /* after a failure: counter that names its cause, or 0 */
+    uint16_t job;
+    uint32_t ssrc;
+    uint32_t out_ssrc;
+    uint64_t index;
+} srtp_packet;
+
+typedef struct srtp_event {
+    uint64_t time_ns;           /* CLOCK_MONOTONIC */
+    uint32_t leg;
+    uint32_t ssrc;
+    uint32_t out_ssrc;
+    uint8_t kind;
+    uint8_t rtcp;
+    uint8_t reserved[2];
+    endpoint remote;
+} srtp_event;
+
+static inline uint16_t load16(const uint8_t *p) { return (uint16_t)(p[0] << 8 | p[1]); }
+static inline uint32_t load32(const uint8_t *p) {
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+static inline void store32(uint8_t *p, uint32_t v) {
+    p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
+}
+
+#endif
