@@ -1,0 +1,95 @@
+"""Transport addresses of media: an IP address and a UDP port. Names are never resolved."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import NamedTuple
+
+ADDRESS_TEXT_MAX = 80  # characters: the longest IPv6 address with a zone, brackets, colon and port
+
+MIN_PORT = 1
+MAX_PORT = 65535
+
+
+class Address(NamedTuple):
+    """A host (in its canonical text form) and a port. Ordered and compared as a pair."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read ``127.0.0.1:20000`` or ``[::1]:20000``; an IPv6 host may carry a zone, ``[fe80::1%eth0]:20000``.
+
+        Raises ValueError with a reason that does not repeat the text.
+        """
+        if len(text) > ADDRESS_TEXT_MAX:
+            raise ValueError(f"is longer than {ADDRESS_TEXT_MAX} characters")
+        if text.startswith("["):
+            host, bracket, port = text[1:].rpartition("]:")
+            version = 6
+        else:
+            host, bracket, port = text.rpartition(":")
+            version = 4
+        if not bracket:
+            raise ValueError("is not ADDRESS:PORT or [IPV6]:PORT")
+        return cls(parse_host(host, version), _port(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def family(self) -> int:
+        """4 or 6."""
+        return 6 if ":" in self.host else 4
+
+    @property
+    def next_port(self) -> Address:
+        """The same host with the port above: where RTCP goes when nothing else is said (RFC 3550, section 11)."""
+        return Address(self.host, self.port + 1)
+
+
+def parse_host(text: str, version: int = 0) -> str:
+    """The canonical form of a numeric address; ``version`` 4 or 6 insists on that family.
+
+    An IPv4 address in IPv6 clothing (``::ffff:192.0.2.1``) is refused: a socket of either family would take it for
+    the other's. Raises ValueError with a reason that does not repeat the text.
+    """
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError("is not a numeric IP address (names are not resolved)") from None
+    if version and address.version != version:
+        raise ValueError("has an IPv6 address without brackets" if version == 4 else "has an IPv4 address in brackets")
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        raise ValueError("is an IPv4-mapped IPv6 address: write the IPv4 address")
+    return str(address)
+
+
+def host_fault(host: str, *, wildcard: bool = False) -> str:
+    """Why media cannot be sent to, or (with ``wildcard``) received at, this host; empty when it can."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "is not a numeric IP address"
+    if address.is_multicast:
+        return "is a multicast address"
+    if address.is_unspecified and not wildcard:
+        return "is the unspecified address"
+    if str(address) == "255.255.255.255":
+        return "is the broadcast address"
+    return ""
+
+
+def is_wildcard(host: str) -> bool:
+    """Whether the host stands for every local address of its family."""
+    return host in {"0.0.0.0", "::"}  # noqa: S104 - compared, not bound
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > 5:
+        raise ValueError("has a port that is not a number")
+    port = int(text)
+    if not MIN_PORT <= port <= MAX_PORT:
+        raise ValueError(f"has a port outside {MIN_PORT} to {MAX_PORT}")
+    return port

@@ -1,0 +1,402 @@
+"""The media gateway: opens legs, joins them, changes and closes them while media flows.
+
+    >>> from srtpgw.media import Address, LegSettings, MediaGateway
+    >>> with MediaGateway(workers=1) as gateway:
+    ...     a = gateway.open_leg(LegSettings(type="extension", remote=Address("127.0.0.1", 30000)))
+    ...     b = gateway.open_leg(LegSettings(type="route", remote=Address("127.0.0.1", 30002)))
+    ...     session = gateway.join(a, b)
+    ...     received = gateway.statistics().legs[0].rtp.received_packets
+    ...     gateway.close(session)
+
+Every refusal is a ``MediaError`` and leaves things as they were. Calls come from one thread at a time; media does not
+wait for them.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, Literal, Self
+
+from srtpgw import _native
+from srtpgw.errors import KeyReuse, LimitReached, MediaError, PortUnavailable
+from srtpgw.media.address import Address
+from srtpgw.media.endpoint import address_of, endpoint_of
+from srtpgw.media.keys import same_keys
+from srtpgw.media.leg import LEG_TYPES, SOURCE_RULES, LegSettings
+from srtpgw.media.ports import DEFAULT_RANGE, PortRange
+from srtpgw.media.registry import KeyRegistry
+from srtpgw.media.session import Leg, Session
+from srtpgw.media.statistics import Event, GatewayStatistics
+from srtpgw.srtp import Provider, Receiver, Sender
+
+FIXED = ("type", "local", "family", "rtcp_mux")  # of a leg, as long as it is open
+SRTCP_SKIP = 1 << 20  # SRTCP indices passed over when the kept state is older than the last packet
+OVERLAP = 2.0  # seconds that packets under the key before are taken after a re-key
+MAX_LEGS = 65536
+
+
+class MediaGateway:
+    """Relays RTP and SRTP between legs on `workers` threads (None: one per core of the process).
+
+    ``cpus`` pins worker n to core ``cpus[n]``. ``media_encryption`` holds the flag of each leg type, absent ones off: a leg
+    with keys needs its type's flag on, one without needs it off. ``crypto`` selects the provider for all legs.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int | None = None,
+        cpus: Sequence[int] = (),
+        engine: Literal["socket", "memory"] = "socket",
+        crypto: Provider = "native",
+        port_range: tuple[int, int] = DEFAULT_RANGE,
+        bind_ipv4: str = "127.0.0.1",
+        bind_ipv6: str = "::1",
+        advertised_ipv4: str | None = None,
+        advertised_ipv6: str | None = None,
+        media_encryption: Mapping[str, bool] | None = None,
+        threaded: bool = True,
+    ) -> None:
+        count = workers if workers is not None else len(cpus) or _native.core_count()
+        if not 1 <= count <= 256 or (cpus and len(cpus) != count):
+            raise MediaError(f"{count} workers on {len(cpus)} named cores: 1 to 256 workers, and one core for each")
+        self._ports = PortRange(*port_range)
+        self._bind = {4: bind_ipv4, 6: bind_ipv6}
+        self._advertised = {4: advertised_ipv4, 6: advertised_ipv6}
+        self._crypto = crypto
+        self.media_encryption = dict(media_encryption or {})
+        self._keys = KeyRegistry()
+        self._legs: dict[int, Leg] = {}
+        self._event_fd = _native.open_event_fd()
+        self._workers: list[_native.Worker] = []
+        try:
+            for number in range(count):
+                cpu = cpus[number] if cpus else -1
+                self._workers.append(_native.Worker(engine, 2 * MAX_LEGS, self._event_fd, cpu, threaded))
+        except OSError as error:
+            self.shutdown()
+            raise LimitReached(str(error)) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+
+    @property
+    def legs(self) -> list[Leg]:
+        """All open legs, in the order they were opened."""
+        return list(self._legs.values())
+
+    @property
+    def keys_refused(self) -> int:
+        """How often a key was refused because it was in use elsewhere."""
+        return self._keys.refused
+
+    # --- legs ------------------------------------------------------------------------------------------------------
+
+    def open_leg(self, settings: LegSettings) -> Leg:
+        """Bind the leg's ports and set up its keys. What arrives is authenticated and counted, but goes nowhere until
+        the leg is joined.
+
+        PolicyRefused, KeyReuse, PortUnavailable, LimitReached, or MediaError for settings that contradict themselves.
+        """
+        settings.check(self.media_encryption)
+        self._check_keys(0, settings)
+        receiver, sender = self._contexts(settings)
+        worker = min(self._workers, key=lambda each: each.leg_count)
+        try:
+            native = _native.Leg(worker, _native_settings(settings))
+        except MemoryError as error:
+            raise LimitReached(str(error)) from error
+        local, handles = self._bind_ports(settings, worker)
+        leg = Leg(settings, local, native)
+        leg.handles = handles
+        leg.advertised = Address(self._advertised[settings.address_family] or local.host, local.port)
+        self._set_contexts(leg, receiver, sender, 0.0)
+        native.activate()
+        try:
+            for kind, handle in enumerate(handles):
+                worker.attach(2 * native.number + kind, handle)
+        except OSError as error:
+            self._take_down(leg)
+            raise LimitReached(f"cannot receive at {local}: {error.strerror}") from error
+        self._keys.put(leg.id, settings.receive_keys, settings.transmit_keys)
+        self._legs[leg.id] = leg
+        return leg
+
+    def change(self, leg: Leg, *, overlap: float = OVERLAP, **changes: Any) -> None:
+        """Change a leg while media flows: any field of LegSettings but its type, local address, family and rtcp_mux.
+
+        New keys, either way or both, re-key the leg: rollover counters go on (RFC 3711 3.3.1), and packets under the
+        receiving keys before are taken for ``overlap`` more seconds. What belongs to a key changes with the key only.
+        """
+        self._must_be_open(leg)
+        known = {each.name for each in fields(LegSettings)}
+        for name in changes:
+            if name in FIXED or name not in known:
+                raise MediaError(f"{name} cannot be changed on an open leg")
+        settings = replace(leg.settings, **changes)
+        settings.check(self.media_encryption)
+        receive, transmit = _rekeyed(leg.settings, settings)
+        if receive or transmit:
+            self._check_rekey(leg, settings)
+            receiver, sender = self._contexts(settings, receive, transmit)
+            self._set_contexts(leg, receiver, sender, overlap)
+            self._keys.put(leg.id, settings.receive_keys, settings.transmit_keys)
+        if settings.dscp != leg.settings.dscp:
+            for handle in leg.handles:
+                leg.native.worker.set_dscp(handle, settings.dscp)
+        addressed = any(name in changes for name in ("remote", "remote_rtcp", "source"))
+        leg.native.update(_native_settings(settings), addressed)
+        leg.settings = settings
+
+    def join(self, a: Leg, b: Leg) -> Session:
+        """Relay between two legs, both ways. Where one leg sends under the very key that the other receives under, its
+        packets are verified and forwarded as the identical octets (that way)."""
+        for leg in (a, b):
+            self._must_be_open(leg)
+            if leg.session is not None:
+                raise MediaError(f"{leg!r} is joined already")
+        if a is b:
+            raise MediaError(f"{a!r} cannot be joined to itself")
+        onward, back = _forwards(a, b), _forwards(b, a)
+        self._keys.check_join(b.id, b.settings.transmit_keys, a.id if onward else 0)
+        self._keys.check_join(a.id, a.settings.transmit_keys, b.id if back else 0)
+        for leg, forwarded in ((b, onward), (a, back)):
+            if not forwarded and any(key.foreign for key in leg.settings.transmit_keys):
+                raise KeyReuse(f"{leg!r}: its sending key was not generated here, and may only forward what was verified")
+        self._move(b, a.native.worker)
+        a.native.set_verify(onward)
+        b.native.set_verify(back)
+        a.native.join(b.native, onward)
+        b.native.join(a.native, back)
+        session = Session((a, b))
+        a.session = b.session = session
+        return session
+
+    def close(self, what: Leg | Session) -> None:
+        """Close a leg, or both legs of a session. Ports, descriptors and keys are free when this returns."""
+        for leg in what.legs if isinstance(what, Session) else (what,):
+            self._must_be_open(leg)
+            self._part(leg)
+            self._take_down(leg)
+
+    def shutdown(self) -> None:
+        """Close everything and end the workers. Again is harmless."""
+        for leg in self.legs:
+            self._part(leg)
+            self._take_down(leg)
+        for worker in self._workers:
+            worker.stop()
+        if self._event_fd >= 0:
+            self._workers.clear()
+            _native.close_event_fd(self._event_fd)
+            self._event_fd = -1
+
+    # --- what happens ------------------------------------------------------------------------------------------------
+
+    def statistics(self) -> GatewayStatistics:
+        """Counters of all legs, read without disturbing the workers."""
+        labels = [leg.label for leg in self._legs.values()]
+        records = _native.snapshot_legs(list(self._legs))
+        return GatewayStatistics(labels, records, _native.now_ns(), [worker.numbers() for worker in self._workers])
+
+    def events(self) -> list[Event]:
+        """What happened since the last call, each event once, oldest first per worker."""
+        _native.take_event_fd(self._event_fd)
+        found = []
+        for worker in self._workers:
+            for kind, number, rtcp, time_ns, ssrc, out_ssrc, remote in worker.events():
+                leg = self._legs.get(number)
+                if leg is not None:
+                    detail: dict[str, Any] = {"rtcp": rtcp, "ssrc": ssrc, "outgoing_ssrc": out_ssrc}
+                    if remote:
+                        detail["remote"] = str(address_of(remote))
+                    found.append(Event(kind, number, leg.name, time_ns / 1e9, detail))
+        return found
+
+    def event_fd(self) -> int:
+        """A descriptor that is readable when `events` has something, for an event loop."""
+        return self._event_fd
+
+    # --- how -----------------------------------------------------------------------------------------------------------
+
+    def _check_keys(self, leg: int, settings: LegSettings) -> None:
+        """Before a leg opens: its keys are nowhere else, but for a peer yet to be joined that it forwards to or from."""
+        self._keys.check(leg, settings.receive_keys, settings.transmit_keys)
+        crossed = self._keys.receivers(settings.transmit_keys) | self._keys.senders(settings.receive_keys)
+        for number in crossed - {leg}:
+            if self._legs[number].session is not None:
+                self._keys.refuse(f"leg {number}, which is joined already, uses the same key the other way")
+
+    def _check_rekey(self, leg: Leg, settings: LegSettings) -> None:
+        self._keys.check(leg.id, settings.receive_keys, settings.transmit_keys)
+        if leg.session is None:
+            self._check_keys(leg.id, settings)
+            return
+        peer = next(each for each in leg.session.legs if each is not leg)
+        proposed = Leg(settings, leg.local, leg.native)
+        if (_forwards(proposed, peer), _forwards(peer, proposed)) != (_forwards(leg, peer), _forwards(peer, leg)):
+            raise MediaError("a leg does not change to or from verify-and-forward while it is joined")
+        if not _forwards(peer, leg):
+            self._keys.check_join(leg.id, settings.transmit_keys, 0)
+            if any(key.foreign for key in settings.transmit_keys):
+                self._keys.refuse(f"{leg!r}: a sending key must be generated here")
+        if not _forwards(leg, peer) and self._keys.senders(settings.receive_keys):
+            self._keys.refuse(f"{leg!r}: another leg sends under its new receiving key")
+
+    def _contexts(
+        self, settings: LegSettings, receive: bool = True, transmit: bool = True
+    ) -> tuple[Receiver | None, Sender | None]:
+        """Fresh contexts for a leg's keys, each way as asked; none for a plain leg."""
+        receiver: Receiver | None = None
+        sender: Sender | None = None
+        limits = {"window": settings.window, "max_ssrcs": settings.max_ssrcs}
+        try:
+            if receive and settings.suite is not None:
+                hints = settings.roc_hints
+                receiver = Receiver(
+                    settings.suite, settings.receive_keys, roc_hints=hints, provider=self._crypto, **limits
+                )
+            if transmit and settings.sending_suite is not None:
+                sender = Sender(settings.sending_suite, settings.transmit_keys, provider=self._crypto, **limits)
+                _resume(sender, settings)
+        except ValueError as error:
+            raise MediaError(str(error)) from error
+        except MemoryError as error:
+            raise LimitReached(str(error)) from error
+        return receiver, sender
+
+    def _set_contexts(self, leg: Leg, receiver: Receiver | None, sender: Sender | None, overlap: float) -> None:
+        verify = leg.session is not None and any(_forwards(leg, peer) for peer in leg.session.legs if peer is not leg)
+        until = _native.now_ns() + int(overlap * 1e9)
+        leg.native.set_contexts(receiver and receiver.context, sender and sender.context, verify, until)
+        leg.receiver, leg.sender = receiver or leg.receiver, sender or leg.sender
+
+    def _bind_ports(self, settings: LegSettings, worker: _native.Worker) -> tuple[Address, list[int]]:
+        """The leg's RTP address and the handles of its one or two ports."""
+        if settings.local is not None:
+            local, handles, reason = self._try_ports(settings, settings.local, worker)
+            if reason:
+                raise PortUnavailable(f"{settings.local}: {reason}")
+            return local, handles
+        host = self._bind[settings.address_family]
+        for port in self._ports.candidates():
+            local, handles, reason = self._try_ports(settings, Address(host, port), worker)
+            if not reason:
+                self._ports.take(port)
+                return local, handles
+        raise PortUnavailable(f"no free port is left in {self._ports} at {host}")
+
+    def _try_ports(
+        self, settings: LegSettings, local: Address, worker: _native.Worker
+    ) -> tuple[Address, list[int], str]:
+        """Bind RTP and, without mux, RTCP above it. The reason is empty on success; a port that is merely taken gives
+        one, anything worse raises."""
+        handles: list[int] = []
+        wanted = [local] if settings.rtcp_mux else [local, local.next_port]
+        for address in wanted:
+            try:
+                handle, port = worker.bind(endpoint_of(address), settings.dscp)
+            except (OSError, ValueError) as error:
+                for bound in handles:
+                    worker.release(bound)
+                return local, [], self._bind_fault(address, error)
+            handles.append(handle)
+        return local, handles, ""
+
+    def _bind_fault(self, address: Address, error: OSError | ValueError) -> str:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in (errno.EMFILE, errno.ENFILE):
+            raise LimitReached(
+                "no file descriptor is left for another port: raise the limit on open files (ulimit -n)"
+            ) from error
+        if number == errno.EADDRNOTAVAIL:
+            raise PortUnavailable(f"{address}: this host has no such address") from error
+        return "the port is taken" if number == errno.EADDRINUSE else str(error)
+
+    def _move(self, leg: Leg, worker: _native.Worker) -> None:
+        """Have another worker serve the leg. What arrives meanwhile waits in the sockets."""
+        before = leg.native.worker
+        if before is worker:
+            return
+        for kind in range(len(leg.handles)):
+            before.detach(2 * leg.id + kind)
+        leg.native.move(worker)
+        for kind, handle in enumerate(leg.handles):
+            worker.attach(2 * leg.id + kind, handle)
+
+    def _part(self, leg: Leg) -> None:
+        session, leg.session = leg.session, None
+        if session is not None:
+            for each in session.legs:
+                each.native.join(None, False)
+                each.session = None
+
+    def _take_down(self, leg: Leg) -> None:
+        worker = leg.native.worker
+        for kind, handle in enumerate(leg.handles):
+            worker.detach(2 * leg.id + kind)
+            worker.release(handle)
+        leg.native.deactivate()
+        leg.receiver = leg.sender = None
+        leg.open = False
+        self._keys.remove(leg.id)
+        self._legs.pop(leg.id, None)
+        if leg.settings.local is None:
+            self._ports.give_back(leg.local.port)
+
+    def _must_be_open(self, leg: Leg) -> None:
+        if not leg.open or self._legs.get(leg.id) is not leg:
+            raise MediaError(f"{leg!r} is not open on this gateway")
+
+
+def _native_settings(settings: LegSettings) -> dict[str, Any]:
+    """The part of a leg that the packet loop looks at."""
+    return {
+        "type": LEG_TYPES.index(settings.type),
+        "encrypted": settings.encrypted,
+        "source_rule": SOURCE_RULES.index(settings.source_rule),
+        "mux": settings.rtcp_mux,
+        "hold": settings.hold,
+        "clock_rate": settings.clock_rate,
+        "timeout_ns": int(settings.media_timeout * 1e9),
+        "remote": endpoint_of(settings.remote),
+        "remote_rtcp": endpoint_of(settings.rtcp_target),
+    }
+
+
+def _forwards(source: Leg, target: Leg) -> bool:
+    """Whether what arrives at `source` leaves `target` as it is: the same keys and suite on both sides."""
+    a, b = source.settings, target.settings
+    return a.encrypted and b.encrypted and a.suite == b.sending_suite and same_keys(a.receive_keys, b.transmit_keys)
+
+
+def _rekeyed(before: LegSettings, after: LegSettings) -> tuple[bool, bool]:
+    """Whether receiving and sending get new keys. MediaError where something changed that new keys must come with: no
+    context is made twice of one key."""
+    receive = not same_keys(before.receive_keys, after.receive_keys)
+    transmit = not same_keys(before.transmit_keys, after.transmit_keys)
+    tied = (
+        (receive, ("suite", "roc_hints")),
+        (transmit, ("sending_suite", "sending_state", "rename_sources")),
+        (receive or transmit, ("window", "max_ssrcs")),
+    )
+    for fresh, names in tied:
+        for name in names:
+            if not fresh and getattr(before, name) != getattr(after, name):
+                raise MediaError(f"{name} changes with new keys only")
+    return receive, transmit
+
+
+def _resume(sender: Sender, settings: LegSettings) -> None:
+    """Take up the indices that these keys were last used with."""
+    if settings.sending_state:
+        sender.restore_state(settings.sending_state)
+    if settings.rename_sources == "all":
+        sender.context.forget_sources(SRTCP_SKIP)
+    elif settings.rename_sources == "unknown":
+        sender.context.rename_unknown()

@@ -1,0 +1,63 @@
+"""Which keys are in use on which leg, by fingerprint: one key in two places would use keystream twice, or let packets be
+reflected. The one exception is verify-and-forward: what one leg receives under a key leaves its peer as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NoReturn
+
+from srtpgw.errors import KeyReuse
+from srtpgw.media.keys import fingerprint
+from srtpgw.srtp import MasterKey
+
+
+class KeyRegistry:
+    """Fingerprints of receiving and of sending keys, with the leg that holds each."""
+
+    def __init__(self) -> None:
+        self._receiving: dict[bytes, int] = {}
+        self._sending: dict[bytes, int] = {}
+        self._held: dict[int, tuple[list[bytes], list[bytes]]] = {}
+        self.refused = 0
+
+    def check(self, leg: int, receive: Iterable[MasterKey], transmit: Iterable[MasterKey]) -> None:
+        """KeyReuse where another leg receives or sends under one of these keys the same way."""
+        for keys, held, way in ((receive, self._receiving, "receives"), (transmit, self._sending, "sends")):
+            for key in keys:
+                holder = held.get(fingerprint(key), leg)
+                if holder != leg:
+                    self.refuse(f"leg {holder} {way} under the same key")
+
+    def check_join(self, leg: int, transmit: Iterable[MasterKey], forwarded_from: int) -> None:
+        """KeyReuse where a sending key of `leg` is what another leg receives under, unless that leg's packets are
+        forwarded as they are (`forwarded_from`, 0 for none)."""
+        for key in transmit:
+            holder = self._receiving.get(fingerprint(key), 0)
+            if holder and holder != forwarded_from:
+                self.refuse(f"leg {leg} would send under the key that leg {holder} receives under")
+
+    def receivers(self, keys: Iterable[MasterKey]) -> set[int]:
+        """Legs that receive under any of these keys."""
+        return {self._receiving[mark] for mark in map(fingerprint, keys) if mark in self._receiving}
+
+    def senders(self, keys: Iterable[MasterKey]) -> set[int]:
+        """Legs that send under any of these keys."""
+        return {self._sending[mark] for mark in map(fingerprint, keys) if mark in self._sending}
+
+    def put(self, leg: int, receive: Iterable[MasterKey], transmit: Iterable[MasterKey]) -> None:
+        """The leg holds these keys now, and none it held before."""
+        self.remove(leg)
+        self._held[leg] = ([fingerprint(key) for key in receive], [fingerprint(key) for key in transmit])
+        for held, marks in zip((self._receiving, self._sending), self._held[leg], strict=True):
+            held.update(dict.fromkeys(marks, leg))
+
+    def remove(self, leg: int) -> None:
+        """Forget a leg's keys."""
+        for held, marks in zip((self._receiving, self._sending), self._held.pop(leg, ([], [])), strict=True):
+            for mark in marks:
+                del held[mark]
+
+    def refuse(self, reason: str) -> NoReturn:
+        """Count and raise."""
+        self.refused += 1
+        raise KeyReuse(reason)
