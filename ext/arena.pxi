@@ -140,7 +140,8 @@ cdef int state_open(bytes seed) except -1:
     STATE.layout = STATE_LAYOUT
     STATE.random = int.from_bytes(seed[:8], "big")
     cdef size_t handles = sizeof(void *) * (1 << 18)
-    cdef void *provider = mmap(NULL, handles, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+    cdef int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+    cdef void *provider = mmap(NULL, handles, PROT_READ | PROT_WRITE, flags, -1, 0)
     if (
         provider == <void *>-1
         or arena_open(&STATE.keys, sizeof(srtp_key), 1 << 18, True)

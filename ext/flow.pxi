@@ -1,5 +1,5 @@
 # Legs: their records, and the changes that the control side makes to them. A change runs on the leg's worker, between
-# two batches (Worker.call), so that no packet sees half of it.
+# two batches (Worker.call), so that no packet sees half of one.
 
 cdef struct leg_change:
     uint32_t leg
@@ -9,6 +9,7 @@ cdef struct leg_change:
     uint32_t stale[4]           # out: the keys before those
     uint32_t peer
     uint8_t forward
+    uint8_t readdress           # the remote addresses were signaled anew
     uint64_t overlap_until_ns
 
 
@@ -48,25 +49,24 @@ cdef int fill_settings(leg_record *leg, dict settings) except -1:
 
 
 cdef void apply_settings(void *argument) noexcept nogil:
-    """Take over new settings. A remote address that the signaling did not change keeps what was learnt."""
+    """Take over new settings. Remote addresses that were not signaled anew stay as they were learnt."""
     cdef leg_change *change = <leg_change *>argument
     cdef leg_record *leg = leg_at(change.leg)
     cdef leg_record *told = &change.settings
+    cdef int i
     leg.encrypted = told.encrypted
     leg.source_rule = told.source_rule
     leg.mux = told.mux
+    if leg.hold != told.hold or leg.timeout_ns != told.timeout_ns:
+        leg.activated_ns = told.activated_ns  # silence counts from here on
+        leg.timed_out = 0
     leg.hold = told.hold
     leg.clock_rate = told.clock_rate
     leg.timeout_ns = told.timeout_ns
-
-
-cdef void apply_remote(void *argument) noexcept nogil:
-    cdef leg_change *change = <leg_change *>argument
-    cdef leg_record *leg = leg_at(change.leg)
-    cdef int i
-    for i in range(2):
-        leg.remote[i] = change.settings.remote[i]
-        leg.latched[i] = 0
+    if change.readdress:
+        for i in range(2):
+            leg.remote[i] = told.remote[i]
+            leg.latched[i] = 0
 
 
 cdef void apply_contexts(void *argument) noexcept nogil:
@@ -91,14 +91,28 @@ cdef void apply_contexts(void *argument) noexcept nogil:
             fresh.previous = place[0]
             fresh.overlap_until_ns = change.overlap_until_ns
             fresh.flags |= old.flags & CONTEXT_RENAME
+        if i < 2:
+            set_verify(fresh, leg.forward)
         place[0] = change.context[i]
 
 
+cdef inline void set_verify(srtp_context *context, bint verify) noexcept nogil:
+    if verify:
+        context.flags |= CONTEXT_VERIFY
+    else:
+        context.flags &= ~CONTEXT_VERIFY
+
+
 cdef void apply_join(void *argument) noexcept nogil:
-    """Join a leg to its peer (0: part them)."""
+    """Join a leg to its peer (0: part them). What is forwarded as it is, is authenticated only."""
     cdef leg_change *change = <leg_change *>argument
-    leg_at(change.leg).peer = change.peer
-    leg_at(change.leg).forward = change.forward
+    cdef leg_record *leg = leg_at(change.leg)
+    cdef int i
+    leg.peer = change.peer
+    leg.forward = change.forward
+    for i in range(2):
+        if leg.receive[i]:
+            set_verify(context_at(leg.receive[i]), change.forward)
 
 
 cdef void apply_activation(void *argument) noexcept nogil:
@@ -157,20 +171,18 @@ cdef class Leg:
         cdef leg_change change
         memset(&change, 0, sizeof(change))
         fill_settings(&change.settings, settings)
+        change.settings.activated_ns = monotonic_ns()
+        change.readdress = remote
         self.change(apply_settings, &change)
-        if remote:
-            self.change(apply_remote, &change)
 
-    def set_contexts(self, Context receiver, Context sender, bint verify, uint64_t overlap_until_ns):
-        """New keys each way, or None for as before. `verify`: authenticate what arrives and leave it encrypted."""
+    def set_contexts(self, Context receiver, Context sender, uint64_t overlap_until_ns):
+        """New keys each way, or None for as before."""
         cdef leg_change change
         memset(&change, 0, sizeof(change))
         change.overlap_until_ns = overlap_until_ns
         for i in range(2):
             if receiver is not None:
                 change.context[i] = receiver.number[i]
-                if verify:
-                    context_at(receiver.number[i]).flags |= CONTEXT_VERIFY
             if sender is not None:
                 change.context[2 + i] = sender.number[i]
         self.change(apply_contexts, &change)
@@ -184,18 +196,8 @@ cdef class Leg:
             spend(self.sender)
             self.sender = sender
 
-    def set_verify(self, bint verify):
-        """Whether what arrives stays as it is: known when the leg is joined, before media flows."""
-        cdef int i
-        if self.receiver is not None:
-            for i in range(2):
-                if verify:
-                    context_at(self.receiver.number[i]).flags |= CONTEXT_VERIFY
-                else:
-                    context_at(self.receiver.number[i]).flags &= ~CONTEXT_VERIFY
-
     def join(self, Leg peer, bint forward):
-        """Send what arrives here out of `peer` (None: nowhere); `forward`: as the identical octets."""
+        """Send what arrives here out of `peer` (None: nowhere); `forward`: verified, as the identical octets."""
         cdef leg_change change
         change.peer = 0 if peer is None else peer.number
         change.forward = forward

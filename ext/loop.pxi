@@ -19,7 +19,7 @@ cdef extern from "pthread.h" nogil:
     int pthread_mutex_unlock(pthread_mutex_t *mutex)
     int pthread_mutex_destroy(pthread_mutex_t *mutex)
 
-cdef extern from "worker.h" nogil:
+cdef extern from "loop.h" nogil:
     int worker_mask_signals(void *saved)
     void worker_restore_signals(void *saved)
     int worker_pin(pthread_t thread, int cpu)
@@ -29,8 +29,10 @@ cdef extern from "worker.h" nogil:
     void wake(int fd)
     void wake_wait(int fd)
     void wake_read(int fd)
+    void rest()
     void close_fd(int fd)
     int own_pid()
+    unsigned if_nametoindex(const char *name)
     enum:
         SIGNAL_SET_SIZE
 
@@ -99,12 +101,10 @@ cdef int turn(worker_state *self, int timeout_ms, uint64_t now_ns) noexcept nogi
     """One batch: receive, relay, send, count. now_ns 0 reads the clock. The number of frames received."""
     cdef int woken = 0, count, left
     count = self.ops.receive(self.engine, self.frames, ENGINE_BATCH, timeout_ms, &woken)
-    if woken:
-        carry_out(self)
-        count = drop_detached(self, count)
     if count < 0:
         self.failure = -count
-        return 0
+        rest()
+        count = 0
     if now_ns == 0:
         now_ns = monotonic_ns()
     if count:
@@ -116,18 +116,9 @@ cdef int turn(worker_state *self, int timeout_ms, uint64_t now_ns) noexcept nogi
         self.packets += count
     check_timeouts(self, now_ns)
     tell_events(self)
+    if woken:  # after the batch: a request may move its legs to another worker
+        carry_out(self)
     return count
-
-
-cdef int drop_detached(worker_state *self, int count) noexcept nogil:
-    """Frames that were received just before a request took their leg away belong to nobody."""
-    cdef int i, kept = 0
-    for i in range(count):
-        if leg_at(self.frames[i].port >> 1).live:
-            if kept != i:
-                self.frames[kept] = self.frames[i]
-            kept += 1
-    return kept if count >= 0 else count
 
 
 cdef void *worker_main(void *argument) noexcept nogil:
@@ -341,7 +332,8 @@ cdef class Worker:
         found = []
         while ring.tail != load_acquire(&ring.head):
             e = &ring.events[ring.tail & 1023]
-            found.append((EVENT_NAMES[e.kind], e.leg, bool(e.rtcp), e.time_ns, e.ssrc, e.out_ssrc, endpoint_tuple(&e.remote)))
+            remote = endpoint_tuple(&e.remote)
+            found.append((EVENT_NAMES[e.kind], e.leg, bool(e.rtcp), e.time_ns, e.ssrc, e.out_ssrc, remote))
             store_release(&ring.tail, ring.tail + 1)
         return found
 
@@ -367,6 +359,11 @@ cdef class Worker:
 def now_ns():
     """CLOCK_MONOTONIC in nanoseconds: the time that events and last packets are stamped with."""
     return monotonic_ns()
+
+
+def interface_number(str name not None):
+    """Number of a network interface, 0 where there is none of that name."""
+    return if_nametoindex(name.encode())
 
 
 def open_event_fd():

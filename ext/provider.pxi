@@ -2,7 +2,8 @@
 # rollover counters and windows; its session is found by the number of our context.
 
 ctypedef int (*provider_call)(void *session, void *packet, int *length) noexcept nogil
-ctypedef int (*provider_protect_mki)(void *session, void *packet, int *length, unsigned use, unsigned which) noexcept nogil
+ctypedef int (*provider_protect_mki)(void *session, void *packet, int *length, unsigned use,
+                                     unsigned which) noexcept nogil
 ctypedef int (*provider_unprotect_mki)(void *session, void *packet, int *length, unsigned use) noexcept nogil
 
 cdef struct provider_functions:
@@ -73,6 +74,22 @@ cdef uint8_t provider_protect(srtp_packet *packet) noexcept nogil:
     return provider_verdict(status, True)
 
 
+cdef bint provider_newest(srtp_context *context, srtp_packet *packet) noexcept nogil:
+    """Is this packet the newest of its source? libsrtp does not tell its index, so sequence numbers are followed here."""
+    cdef srtp_stream *stream = find_stream(context, packet.ssrc)
+    cdef int64_t index
+    if stream == NULL:
+        stream = add_stream(context, packet.ssrc)
+        if stream == NULL:
+            return False
+    index = estimate(context, stream, packet)
+    if stream.estimated and <uint64_t>index <= stream.highest:
+        return False
+    stream.highest = <uint64_t>index
+    stream.estimated = 1
+    return True
+
+
 cdef uint8_t provider_unprotect(srtp_packet *packet) noexcept nogil:
     cdef srtp_context *context = context_at(packet.context)
     cdef void *session = STATE.provider[packet.context]
@@ -88,7 +105,7 @@ cdef uint8_t provider_unprotect(srtp_packet *packet) noexcept nogil:
         status = PROVIDER.unprotect_mki[packet.rtcp](session, packet.data, &length, 1)
     else:
         status = PROVIDER.unprotect[packet.rtcp](session, packet.data, &length)
-    packet.newest = status == 0
     if status == 0:
         packet.len = <uint32_t>length
+        packet.newest = not packet.rtcp and provider_newest(context, packet)
     return provider_verdict(status, False)

@@ -33,7 +33,7 @@ cdef uint8_t check_source(const leg_record *leg, const engine_frame *frame, bint
     return DROP_NONE if same_endpoint(&frame.remote, &leg.remote[slot]) else DROP_WRONG_SOURCE
 
 
-cdef uint8_t check_kind(const leg_record *leg, const engine_frame *frame, packet_kind kind, bint rtcp_port) noexcept nogil:
+cdef uint8_t check_kind(const leg_record *leg, packet_kind kind, bint rtcp_port) noexcept nogil:
     """Is it media, and of the kind that belongs at this port?"""
     if kind == KIND_RTP:
         return DROP_UNEXPECTED_RTP if rtcp_port else DROP_NONE
@@ -47,14 +47,22 @@ cdef uint8_t check_kind(const leg_record *leg, const engine_frame *frame, packet
 
 
 cdef uint8_t check_plain(const engine_frame *frame, bint rtcp) noexcept nogil:
-    """The headers of a packet that no tag vouches for."""
+    """The headers of a packet that no tag vouches for, and its padding (RFC 3550 5.1)."""
+    cdef uint32_t header, padding
     if rtcp:
         if frame.len < RTCP_HEADER:
             return DROP_TOO_SHORT
         return DROP_NONE if rtcp_well_formed(frame.data, frame.len) else DROP_MALFORMED
     if frame.len < RTP_HEADER:
         return DROP_TOO_SHORT
-    return DROP_NONE if rtp_header_length(frame.data, frame.len) else DROP_MALFORMED
+    header = rtp_header_length(frame.data, frame.len)
+    if header == 0:
+        return DROP_MALFORMED
+    if frame.data[0] & RTP_PADDED:
+        padding = frame.data[frame.len - 1]
+        if padding == 0 or padding > frame.len - header:
+            return DROP_MALFORMED
+    return DROP_NONE
 
 
 cdef void admit(leg_record *leg, const engine_frame *frame, srtp_packet *packet) noexcept nogil:
@@ -73,7 +81,7 @@ cdef void admit(leg_record *leg, const engine_frame *frame, srtp_packet *packet)
     if frame.truncated:
         packet.verdict = DROP_TOO_LONG
         return
-    packet.verdict = check_kind(leg, frame, kind, rtcp_port)
+    packet.verdict = check_kind(leg, kind, rtcp_port)
     if packet.verdict == DROP_NONE:
         packet.verdict = check_source(leg, frame, packet.rtcp)
     if packet.verdict != DROP_NONE:
@@ -130,9 +138,11 @@ cdef void arrived(relay_state *self, uint32_t number, const engine_frame *frame,
     learn_source(self, number, leg, frame, packet, now_ns)
     if packet.rtcp:
         s.last_packet_ns = now_ns
-    else:
-        count_arrival(leg, s, packet.data, frame.received_ns if frame.received_ns else now_ns, now_ns)
+        return
+    count_arrival(leg, s, packet.data, frame.received_ns if frame.received_ns else now_ns, now_ns)
+    if packet.newest and not context_at(packet.context).flags & CONTEXT_LIBSRTP:
         s.roc = <uint32_t>(packet.index >> 16)
+        s.has_roc = 1
     if leg.timed_out:
         leg.timed_out = 0
         push_event(self.events, EVENT_MEDIA_RESUMED, number, packet.rtcp, packet, NULL, now_ns)
@@ -141,7 +151,13 @@ cdef void arrived(relay_state *self, uint32_t number, const engine_frame *frame,
 cdef void rename_in_rtcp(const leg_record *leg, const leg_record *peer, srtp_packet *packet) noexcept nogil:
     """Where sources go out under other SSRCs, say so in RTCP too."""
     cdef rtcp_map m
+    cdef srtp_packet source
     m.speaker = renaming(peer.send[RTP])
+    if m.speaker != NULL and packet.data[1] == RTCP_SR:
+        # a report may come before the first packet of its source: the name that the source will have is settled now
+        memset(&source, 0, sizeof(source))
+        source.ssrc = load32(packet.data + 4)
+        sending_stream(context_at(peer.send[RTP]), &source)
     m.heard = renaming(leg.send[RTP])
     if m.speaker != NULL or m.heard != NULL:
         map_rtcp(&m, packet.data, packet.len)
@@ -170,6 +186,15 @@ cdef uint8_t depart(const leg_record *leg, srtp_packet *packet) noexcept nogil:
     if packet.rtcp:
         rename_in_rtcp(leg, peer, packet)
     return DROP_NONE
+
+
+cdef inline void note_sending(leg_statistics *s, const srtp_packet *packet) noexcept nogil:
+    """Under which SSRC and rollover counter media leaves; an old packet that comes late does not turn it back."""
+    cdef uint32_t ssrc = rtp_ssrc(packet.data), roc = <uint32_t>(packet.index >> 16)
+    if not s.has_sent or s.sending_ssrc != ssrc or roc > s.sending_roc:
+        s.sending_ssrc = ssrc
+        s.sending_roc = roc
+        s.has_sent = 1
 
 
 cdef int relay_batch(relay_state *self, engine_frame *frames, int count, uint64_t now_ns) noexcept nogil:
@@ -202,6 +227,8 @@ cdef int relay_batch(relay_state *self, engine_frame *frames, int count, uint64_
         frames[i].len = packet.len
         frames[i].port = leg.peer * 2 + remote_slot(leg_at(leg.peer), packet.rtcp)
         frames[i].remote = leg_at(leg.peer).remote[frames[i].port & 1]
+        if not packet.rtcp:
+            note_sending(&leg_at(leg.peer).statistics[RTP], packet)
         self.leaving[left] = &frames[i]
         self.arrived_at[left] = self.leg[i]
         self.rtcp[left] = packet.rtcp

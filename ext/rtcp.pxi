@@ -41,13 +41,13 @@ cdef bint rtcp_well_formed(const uint8_t *p, uint32_t length) noexcept nogil:
 
 
 cdef uint32_t mapped_out(const srtp_context *context, uint32_t ssrc) noexcept nogil:
-    """SSRC of a source as it leaves under `context`."""
+    """SSRC of a source as it leaves under `context`, or left under the key before."""
     cdef uint32_t number = context.first
     while number:
         if stream_at(number).ssrc == ssrc:
             return stream_at(number).out_ssrc
         number = stream_at(number).next
-    return ssrc
+    return mapped_out(context_at(context.previous), ssrc) if context.previous else ssrc
 
 
 cdef uint32_t mapped_back(const srtp_context *context, uint32_t out_ssrc) noexcept nogil:
@@ -57,7 +57,7 @@ cdef uint32_t mapped_back(const srtp_context *context, uint32_t out_ssrc) noexce
         if stream_at(number).out_ssrc == out_ssrc:
             return stream_at(number).ssrc
         number = stream_at(number).next
-    return out_ssrc
+    return mapped_back(context_at(context.previous), out_ssrc) if context.previous else out_ssrc
 
 
 # Which way a field is mapped, and the contexts to look in; NULL where that side renames nothing.
@@ -123,7 +123,7 @@ cdef void map_feedback(const rtcp_map *m, uint8_t *p, uint32_t length) noexcept 
 
 
 cdef void map_extended(const rtcp_map *m, uint8_t *p, uint32_t length) noexcept nogil:
-    """RFC 3611 3: report blocks, of which types 1 to 3, 6 and 7 begin with a source's SSRC, 5 lists of 12 octets each."""
+    """RFC 3611 3: blocks, of which types 1 to 3, 6 and 7 begin with a source's SSRC and 5 lists 12 octets for each."""
     cdef uint32_t at = 8, end, item
     map_speaker(m, p + 4)
     while at + 4 <= length:

@@ -11,6 +11,7 @@
 cdef enum:
     RTP_HEADER = 12
     RTCP_HEADER = 8
+    RTP_PADDED = 0x20
 
 cdef enum packet_kind:
     KIND_RTP

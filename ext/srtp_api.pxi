@@ -48,7 +48,7 @@ cdef int add_key(uint32_t number, uint32_t key, bytes mki, uint64_t lifetime) ex
     memcpy(key_at(key).mki, <const char *>mki, len(mki))
     context.key[i] = key
     context.mki_len = len(mki)
-    context.lifetime[i] = lifetime
+    context.left[i] = lifetime
     context.key_count = i + 1
     return 0
 
@@ -61,9 +61,11 @@ cdef class Context:
     cdef uint32_t[2] number
     cdef const srtp_suite *table
     cdef object provider
+    cdef bint sender
 
     def __cinit__(self, int suite, list keys, tuple session_keys, dict options, tuple provider=None):
         self.table = &srtp_suites[suite]
+        self.sender = options["sender"]
         for rtcp in range(2):
             self.number[rtcp] = take_context(self.table, suite, rtcp, options)
             if session_keys is not None:
@@ -83,8 +85,10 @@ cdef class Context:
         cdef uint32_t number = make_derived_key(self.table, &key[0], rtcp)
         return add_key(self.number[rtcp], number, mki, min(lifetime, most) if lifetime else most)
 
-    cdef int take_session_key(self, bint rtcp, const uint8_t[::1] cipher, const uint8_t[::1] salt, bytes auth) except -1:
-        cdef uint32_t number = make_session_key(self.table, &cipher[0], &salt[0], <const uint8_t *><const char *>auth, len(auth))
+    cdef int take_session_key(self, bint rtcp, const uint8_t[::1] cipher, const uint8_t[::1] salt,
+                              bytes auth) except -1:
+        cdef const uint8_t *mac = <const uint8_t *><const char *>auth
+        cdef uint32_t number = make_session_key(self.table, &cipher[0], &salt[0], mac, len(auth))
         return add_key(self.number[rtcp], number, b"", SRTCP_INDEX_END if rtcp else SRTP_INDEX_END)
 
     def __dealloc__(self):
@@ -99,10 +103,10 @@ cdef class Context:
         cdef uint32_t number = self.number[rtcp]
         cdef srtp_context *context = context_at(number)
         cdef srtp_packet one
+        take_packet(&one, number, packet, rtcp, self.sender, API_ROOM)
         if verify_only:
             context.flags |= CONTEXT_VERIFY
-        take_packet(&one, number, packet, rtcp, API_ROOM)
-        run_packets(&one, 1, context.flags & CONTEXT_SENDER != 0, now_ns)
+        run_packets(&one, 1, self.sender, now_ns)
         context.flags &= ~CONTEXT_VERIFY
         return (<char *>one.data)[:one.len] if one.verdict == DROP_NONE else one.verdict
 
@@ -129,8 +133,12 @@ cdef class Context:
         """Tell the ROC of a source. False where there is no room, or where it would go back under this key."""
         cdef srtp_context *context = context_at(self.number[RTP])
         cdef srtp_stream *stream = find_stream(context, ssrc)
+        cdef srtp_packet packet
         cdef uint64_t sequence
-        if stream == NULL:
+        if stream == NULL and self.sender:
+            packet.ssrc = ssrc
+            stream = sending_stream(context, &packet)
+        elif stream == NULL:
             stream = add_stream(context, ssrc)
         if stream == NULL or (stream.started and roc < stream.highest >> 16):
             return False
@@ -143,8 +151,8 @@ cdef class Context:
         return True
 
     def forget_sources(self, uint32_t srtcp_skip):
-        """Sender, its state being older than what it last sent: every source goes out under a fresh SSRC, and SRTCP goes on
-        `srtcp_skip` indices after the newest one known."""
+        """Sender, its state being older than what it last sent: every source goes out under a fresh SSRC, and SRTCP
+        goes on `srtcp_skip` indices after the newest one known."""
         cdef srtp_context *rtp = context_at(self.number[RTP])
         cdef srtp_context *rtcp = context_at(self.number[RTCP])
         while rtp.first:
@@ -167,20 +175,21 @@ cdef class Context:
         restore_contexts(self.number, state)
 
 
-cdef void take_packet(srtp_packet *packet, uint32_t context, octets, bint rtcp, uint8_t *room):
-    """Copy a bytes-like object into `room`; DROP_TOO_LONG where it does not fit."""
+cdef int take_packet(srtp_packet *packet, uint32_t context, octets, bint rtcp, bint sender, uint8_t *room) except -1:
+    """Copy a bytes-like object into `room`; DROP_TOO_LONG where it has more than API_PACKET_MAX octets."""
     cdef const uint8_t[::1] view = octets
     memset(packet, 0, sizeof(srtp_packet))
     packet.data = room
     packet.context = context
     packet.rtcp = rtcp
-    if view.shape[0] > API_PACKET_MAX + API_OVERHEAD - SRTP_TAIL_ROOM:
+    if view.shape[0] > (API_PACKET_MAX if sender else API_PACKET_MAX + API_OVERHEAD - SRTP_TAIL_ROOM):
         packet.verdict = DROP_TOO_LONG
-        return
+        return 0
     packet.len = <uint32_t>view.shape[0]
-    packet.room = API_PACKET_MAX + API_OVERHEAD
+    packet.room = packet.len + API_OVERHEAD
     if packet.len:
         memcpy(room, &view[0], packet.len)
+    return 0
 
 
 cdef void run_packets(srtp_packet *packets, uint32_t count, bint sender, uint64_t now_ns) noexcept nogil:
@@ -191,8 +200,8 @@ cdef void run_packets(srtp_packet *packets, uint32_t count, bint sender, uint64_
 
 
 def run_many(list pairs not None, bint sender, uint64_t now_ns):
-    """[(Context, packet), ...] in one batch: bytes or the drop reason's number each, in order. RTCP is told from RTP by its
-    packet type (RFC 5761 4)."""
+    """[(Context, packet), ...] in one batch: bytes or the drop reason's number each, in order. RTCP is told from RTP by
+    its packet type (RFC 5761 4)."""
     cdef srtp_packet[API_BATCH] packets
     cdef Py_ssize_t done = 0, total = len(pairs), i, count
     cdef uint8_t *room
@@ -204,12 +213,11 @@ def run_many(list pairs not None, bint sender, uint64_t now_ns):
         room = API_ROOM
         for i in range(count):
             context, octets = pairs[done + i]
-            if (context_at(context.number[RTP]).flags & CONTEXT_SENDER != 0) != sender:
+            if context.sender != sender:
                 raise TypeError("protect takes senders, unprotect takes receivers")
             rtcp = len(octets) > 1 and 192 <= octets[1] <= 223
-            take_packet(&packets[i], context.number[rtcp], octets, rtcp, room)
+            take_packet(&packets[i], context.number[rtcp], octets, rtcp, sender, room)
             room += (packets[i].len + API_OVERHEAD + 63) & ~<size_t>63
-            packets[i].room = <uint32_t>(room - packets[i].data)
         run_packets(packets, <uint32_t>count, sender, now_ns)
         for i in range(count):
             if packets[i].verdict == DROP_NONE:

@@ -2,6 +2,7 @@
 
 cdef enum:
     SEARCH_RATE = 10            # trial authentications per second and context
+    SENDS_RTCP = CONTEXT_SENDER | CONTEXT_RTCP  # counts its indices itself: no window
 
 
 cdef inline srtp_stream *find_stream(srtp_context *context, uint32_t ssrc) noexcept nogil:
@@ -51,7 +52,7 @@ cdef srtp_stream *add_stream(srtp_context *context, uint32_t ssrc) noexcept nogi
     cdef srtp_stream *stream
     if context.stream_count >= context.stream_limit:
         return NULL
-    if context.window > WINDOW_BITS and context.flags & (CONTEXT_SENDER | CONTEXT_RTCP) != CONTEXT_SENDER | CONTEXT_RTCP:
+    if context.window > WINDOW_BITS and context.flags & SENDS_RTCP != SENDS_RTCP:
         wide = arena_take(&STATE.wides)
         if wide == 0:
             return NULL
@@ -140,10 +141,11 @@ cdef void job_rtcp(const srtp_context *context, const srtp_key *key, srtp_job *j
     """Fill a job for an SRTCP packet whose clear or encrypted part ends at `end`; `word` is E and the index, already
     at its place for counter mode, where it is under the tag; part of the AAD for GCM (RFC 7714 9.2, 9.3)."""
     cdef uint32_t index = word & (SRTCP_E_BIT - 1)
+    cdef bint encrypted = word & SRTCP_E_BIT and srtp_suites[context.suite].encrypts
     job.key = key
     job.data = data
     job.tag_len = context.tag_len
-    job.clear_len = RTCP_HEADER if word & SRTCP_E_BIT else end
+    job.clear_len = RTCP_HEADER if encrypted else end
     job.cipher_len = end - job.clear_len
     job.verify_only = context.flags & CONTEXT_VERIFY != 0
     if context.cipher == SRTP_CIPHER_CM:

@@ -1,4 +1,4 @@
-# Session keys: RFC 3711 4.3 key derivation (4.3.3: AES counter mode as the PRF; RFC 6188 and RFC 7714 11 for the others).
+# Session keys: RFC 3711 4.3 key derivation (4.3.3: AES counter mode as the PRF; RFC 6188, RFC 7714 11).
 
 cdef const srtp_kernels *KERNELS
 
@@ -121,11 +121,13 @@ cdef const srtp_kernels *chosen_kernels(bytes forced) except NULL:
     if kernels == NULL:
         names = [name for name, _, _ in tiers()]
         raise ImportError(
-            f"SRTPGW_KERNELS={forced.decode(errors='replace')}: not a tier of this build and CPU; built in: {', '.join(names)}"
+            f"SRTPGW_KERNELS={forced.decode(errors='replace')}: not a tier of this build and CPU;"
+            f" built in: {', '.join(names)}"
         )
     wrong = srtp_self_test(kernels)
     if wrong != NULL:
-        raise ImportError(f"crypto kernels {kernels.name.decode()!r} give a wrong answer for {wrong.decode()}: not started")
+        name = kernels.name.decode()
+        raise ImportError(f"crypto kernels {name!r} give a wrong answer for {wrong.decode()}: not started")
     return kernels
 
 

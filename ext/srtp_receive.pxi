@@ -7,13 +7,14 @@
 cdef uint8_t locate_rtp(srtp_context *context, srtp_packet *packet, uint64_t index, srtp_job *job) noexcept nogil:
     """Fill the job of an SRTP packet under packet.slot's key and `index`."""
     cdef uint32_t trailer = <uint32_t>context.tag_len + context.mki_len
+    cdef const srtp_key *key = key_at(context.key[packet.slot])
     cdef uint32_t header
     if packet.len < RTP_HEADER + trailer:
         return DROP_TOO_SHORT
     header = rtp_header_length(packet.data, packet.len - trailer)
     if header == 0:
         return DROP_MALFORMED
-    job_rtp(context, key_at(context.key[packet.slot]), job, packet.data, header, packet.len - trailer, index, packet.ssrc)
+    job_rtp(context, key, job, packet.data, header, packet.len - trailer, index, packet.ssrc)
     job.tag = packet.data + packet.len - (trailer if context.cipher == SRTP_CIPHER_GCM else context.tag_len)
     return DROP_NONE
 
@@ -54,7 +55,7 @@ cdef uint8_t select_key(srtp_context *context, srtp_packet *packet) noexcept nog
         else:
             return DROP_UNKNOWN_MKI
         packet.slot = <uint8_t>i
-    if context.used[packet.slot] >= context.lifetime[packet.slot]:
+    if context.left[packet.slot] == 0:
         return DROP_RECEIVE_KEY_EXPIRED
     key = key_at(context.key[packet.slot])
     return DROP_NONE if key.live else DROP_NO_KEY
@@ -110,6 +111,13 @@ cdef inline void open_one(uint8_t cipher, srtp_job *job) noexcept nogil:
         KERNELS.unprotect_gcm(&job, 1)
 
 
+cdef inline void close_one(uint8_t cipher, srtp_job *job) noexcept nogil:
+    if cipher == SRTP_CIPHER_CM:
+        KERNELS.protect_cm(&job, 1)
+    else:
+        KERNELS.protect_gcm(&job, 1)
+
+
 cdef uint8_t accept(srtp_context *context, srtp_packet *packet) noexcept nogil:
     """The tag was right: now, and only now, state moves."""
     cdef srtp_stream *stream = find_stream(context, packet.ssrc)
@@ -119,7 +127,7 @@ cdef uint8_t accept(srtp_context *context, srtp_packet *packet) noexcept nogil:
             return DROP_SSRC_LIMIT
     packet.newest = not stream.started or packet.index > stream.highest
     window_take(stream, packet.index)
-    context.used[packet.slot] += 1
+    context.left[packet.slot] -= 1
     if context.flags & CONTEXT_SEARCHING:
         forget_search(context, packet.ssrc)
     packet.out_ssrc = packet.ssrc
@@ -157,14 +165,13 @@ cdef uint8_t settle(srtp_context *context, srtp_packet *packet, srtp_job *job, u
     cdef uint8_t verdict
     if packet.verdict not in (DROP_NONE, DROP_REPLAY, DROP_TOO_OLD):
         return packet.verdict
-    if context.used[packet.slot] >= context.lifetime[packet.slot]:
+    if context.left[packet.slot] == 0:
         return DROP_RECEIVE_KEY_EXPIRED
     verdict = check_index(context, packet)
     if packet.index != estimated or (packet.verdict != DROP_NONE and verdict == DROP_NONE):
-        # decrypted under an index that single calls would not have tried: its octets are gone, and it is not
-        # authentic under the right one
-        if packet.verdict == DROP_NONE and job.good:
-            return DROP_AUTH_FAILED
+        # decrypted under an index that a single call would not have tried: encrypting once more restores the octets
+        if packet.verdict == DROP_NONE and job.good and not job.verify_only:
+            close_one(context.cipher, job)
         return unprotect_alone(context, packet, now_ns)
     if verdict != DROP_NONE:
         return verdict
@@ -186,7 +193,8 @@ cdef void unprotect_batch(srtp_packet *packets, uint32_t count, job_batch *batch
         if not context.live:
             packet.verdict = DROP_NO_KEY
         elif context.flags & CONTEXT_LIBSRTP:
-            packet.verdict = provider_unprotect(packet)
+            # libsrtp cannot authenticate and leave the octets: rather nothing than the clear text
+            packet.verdict = DROP_PROVIDER if context.flags & CONTEXT_VERIFY else provider_unprotect(packet)
         else:
             packet.job = 1
             packet.verdict = examine(context, packet, &batch.jobs[i])

@@ -6,6 +6,12 @@ cdef enum:
     SEARCH_ROCS = 4         # 0 to 3, then the hints
     SEARCH_REACH = 64       # how far behind the pending packet its confirmation may be
 
+cdef extern from *:
+    """
+    #define SEARCH_PATIENCE_NS UINT64_C(2000000000) /* for the confirmation; then the search starts over */
+    """
+    uint64_t SEARCH_PATIENCE_NS
+
 
 cdef srtp_search *search_slot(srtp_context *context, uint32_t ssrc) noexcept nogil:
     """The source's slot; where it has none, that of the source with the fewest failures."""
@@ -33,10 +39,19 @@ cdef void forget_search(srtp_context *context, uint32_t ssrc) noexcept nogil:
         context.flags &= ~CONTEXT_SEARCHING
 
 
-cdef uint8_t confirm_search(srtp_context *context, srtp_packet *packet, srtp_search *slot, uint64_t index) noexcept nogil:
-    """Second good packet in a row under the same rollover counter: take both."""
+cdef uint8_t confirm_search(srtp_context *context, srtp_packet *packet, srtp_search *slot,
+                            uint64_t now_ns) noexcept nogil:
+    """Second good packet in a row under the same rollover counter: take both. Until it comes nothing else is tried for
+    the source, so that forged packets cannot use up the trials."""
     cdef uint64_t first = (<uint64_t>slot.roc << 16) | slot.sequence
-    cdef srtp_stream *stream = find_stream(context, packet.ssrc)
+    cdef uint16_t ahead = <uint16_t>(rtp_sequence(packet.data) - slot.sequence)
+    cdef uint64_t index = first + ahead
+    cdef srtp_stream *stream
+    if not 0 < ahead <= SEARCH_REACH or index >= SRTP_INDEX_END or not search_allowed(context, now_ns):
+        return DROP_AUTH_FAILED
+    if not opens_at(context, packet, index, False):
+        return DROP_AUTH_FAILED
+    stream = find_stream(context, packet.ssrc)
     if stream == NULL:
         stream = add_stream(context, packet.ssrc)
         if stream == NULL:
@@ -59,21 +74,20 @@ cdef bint search_roc(srtp_context *context, srtp_packet *packet, srtp_search *sl
     slot.roc = roc
     slot.sequence = rtp_sequence(packet.data)
     slot.pending = 1
+    slot.pending_ns = now_ns
     return True
 
 
 cdef uint8_t search(srtp_context *context, srtp_packet *packet, uint64_t now_ns) noexcept nogil:
     """ROC 0 to 3 and the hints, after SEARCH_AFTER failures of the source; committed at the second good packet."""
     cdef srtp_search *slot = search_slot(context, packet.ssrc)
-    cdef uint16_t ahead = <uint16_t>(rtp_sequence(packet.data) - slot.sequence)
-    cdef uint64_t index
     cdef uint32_t i
     if slot.failures < 255:
         slot.failures += 1
-    if slot.pending and 0 < ahead <= SEARCH_REACH:
-        index = (<uint64_t>slot.roc << 16) + slot.sequence + ahead
-        if index < SRTP_INDEX_END and opens_at(context, packet, index, False):
-            return confirm_search(context, packet, slot, index)
+    if slot.pending and now_ns - slot.pending_ns > SEARCH_PATIENCE_NS:
+        slot.pending = 0
+    if slot.pending:
+        return confirm_search(context, packet, slot, now_ns)
     if slot.failures <= SEARCH_AFTER:
         return DROP_AUTH_FAILED
     for i in range(<uint32_t>SEARCH_ROCS + context.hint_count):
@@ -131,9 +145,10 @@ cdef uint8_t failed(srtp_context *context, srtp_packet *packet, uint64_t now_ns)
             stream = find_stream(context, packet.ssrc)
             zero = (<uint64_t>context.initial_roc << 16) | rtp_sequence(packet.data)
             # after a re-key senders keep the rollover counter (RFC 3711 3.3.1) or start over (RFC 4568 7.1.4)
-            if (stream == NULL or not stream.started) and zero != packet.index and opens_at(context, packet, zero, False):
-                packet.index = zero
-                return accept(context, packet)
+            if (stream == NULL or not stream.started) and zero != packet.index:
+                if opens_at(context, packet, zero, False):
+                    packet.index = zero
+                    return accept(context, packet)
         if under_previous_key(context, packet, now_ns) == DROP_NONE:
             return DROP_NONE
     if packet.rtcp:

@@ -31,9 +31,9 @@ cdef void evict_oldest(srtp_context *context) noexcept nogil:
     else:
         context.first = 0
     if context.flags & CONTEXT_RTCP:
-        context.initial_index = max(context.initial_index, <uint32_t>min(stream_at(number).highest, SRTCP_INDEX_END - 1))
+        context.initial_index = max(context.initial_index, <uint32_t>stream_at(number).highest)
     else:
-        context.flags |= CONTEXT_RENAME
+        context.flags |= CONTEXT_RENAME | CONTEXT_EVICTED
     arena_give(&STATE.wides, stream_at(number).wide)
     arena_give(&STATE.streams, number)
     context.stream_count -= 1
@@ -52,7 +52,7 @@ cdef srtp_stream *sending_stream(srtp_context *context, srtp_packet *packet) noe
     stream = add_stream(context, packet.ssrc)
     if stream == NULL or context.flags & CONTEXT_RTCP:
         return stream
-    before = previous_stream(context, packet.ssrc)
+    before = NULL if context.flags & CONTEXT_EVICTED else previous_stream(context, packet.ssrc)
     if before != NULL and not out_ssrc_taken_by_other(context, stream, before.out_ssrc):
         stream.out_ssrc = before.out_ssrc
         context.flags |= context_at(context.previous).flags & CONTEXT_RENAME
@@ -129,15 +129,21 @@ cdef uint8_t choose_index(srtp_context *context, srtp_stream *stream, srtp_packe
 
 cdef uint8_t choose_key(srtp_context *context, srtp_packet *packet) noexcept nogil:
     """The sending key: the first whose lifetime is not used up, from the active one on."""
-    while context.used[context.active] >= context.lifetime[context.active]:
+    while context.left[context.active] == 0:
         if context.active + 1 >= context.key_count:
-            if context.used[context.active] == context.lifetime[context.active]:
+            if not context.expiry_told:
                 packet.event = EVENT_KEY_EXPIRED
-                context.used[context.active] += 1
+                context.expiry_told = 1
             return DROP_TX_KEY_EXPIRED
         context.active += 1
     packet.slot = context.active
     return DROP_NONE if key_at(context.key[context.active]).live else DROP_NO_KEY
+
+
+cdef void spend_keys(srtp_context *context) noexcept nogil:
+    """An index reached its end. A change of key does not start it again (RFC 3711 3.3.1, 3.4): all keys are spent."""
+    memset(context.left, 0, sizeof(uint64_t) * CONTEXT_KEYS)
+    context.active = context.key_count - 1
 
 
 cdef uint8_t protect_rtp(srtp_context *context, srtp_packet *packet, srtp_job *job) noexcept nogil:
@@ -160,12 +166,11 @@ cdef uint8_t protect_rtp(srtp_context *context, srtp_packet *packet, srtp_job *j
         return DROP_SSRC_LIMIT
     verdict = choose_index(context, stream, packet, rtp_sequence(packet.data))
     if verdict == DROP_TX_KEY_EXPIRED:
-        context.used[context.active] = context.lifetime[context.active]
-        context.active = context.key_count - 1
+        spend_keys(context)
     if verdict != DROP_NONE:
         return verdict
     window_take(stream, packet.index)
-    context.used[packet.slot] += 1
+    context.left[packet.slot] -= 1
     packet.out_ssrc = stream.out_ssrc
     store32(packet.data + 8, packet.out_ssrc)
     key = key_at(context.key[packet.slot])
@@ -204,12 +209,11 @@ cdef uint8_t protect_rtcp(srtp_context *context, srtp_packet *packet, srtp_job *
         stream.highest = context.initial_index
         stream.estimated = 1
     if stream.highest >= SRTCP_INDEX_END:
-        context.active = context.key_count - 1
-        context.used[context.active] = context.lifetime[context.active]
+        spend_keys(context)
         return DROP_TX_KEY_EXPIRED
     packet.index = stream.highest
     stream.highest += 1
-    context.used[packet.slot] += 1
+    context.left[packet.slot] -= 1
     word = <uint32_t>packet.index
     if context.flags & CONTEXT_ENCRYPT:
         word |= SRTCP_E_BIT

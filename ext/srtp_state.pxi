@@ -15,7 +15,7 @@ cdef extern from *:
         uint16_t reserved;
         uint32_t initial_roc;
         uint32_t initial_index;
-        uint64_t used[CONTEXT_KEYS];
+        uint64_t left[CONTEXT_KEYS];
     } state_header;
     static const char STATE_MAGIC[8] = {'s', 'r', 't', 'p', 's', 't', 'a', '1'};
     """
@@ -31,7 +31,7 @@ cdef extern from *:
         uint16_t window
         uint32_t initial_roc
         uint32_t initial_index
-        uint64_t *used
+        uint64_t *left
 
 cdef enum:
     STATE_FLAGS = CONTEXT_SENDER | CONTEXT_RTCP
@@ -62,7 +62,7 @@ cdef size_t export_context(const srtp_context *context, uint8_t *out) noexcept n
     header.window = context.window
     header.initial_roc = context.initial_roc
     header.initial_index = context.initial_index
-    memcpy(header.used, context.used, sizeof(uint64_t) * CONTEXT_KEYS)
+    memcpy(header.left, context.left, sizeof(uint64_t) * CONTEXT_KEYS)
     memcpy(out, &header, sizeof(header))
     out += sizeof(header)
     while number:
@@ -110,10 +110,22 @@ cdef int restore_stream(srtp_context *context, const uint8_t *octets, size_t lef
     return sizeof(srtp_stream) + sizeof(srtp_wide)
 
 
+cdef void reverse_streams(srtp_context *context) noexcept nogil:
+    """Each was put in front as it was read: most recently used first, as exported."""
+    cdef uint32_t number = context.first, following
+    context.first = 0
+    while number:
+        following = stream_at(number).next
+        stream_at(number).next = context.first
+        context.first = number
+        number = following
+
+
 cdef size_t restore_context(srtp_context *context, const uint8_t *octets, size_t left) except 0:
-    """The octets it took, or ValueError with the context as it was but for the sources restored before the fault."""
+    """The octets it took, or ValueError; a context that a fault was found for is not to be used."""
     cdef state_header header
     cdef size_t at = sizeof(header)
+    cdef int i
     if left < sizeof(header):
         raise ValueError("the state is cut short")
     memcpy(&header, octets, sizeof(header))
@@ -123,13 +135,17 @@ cdef size_t restore_context(srtp_context *context, const uint8_t *octets, size_t
         raise ValueError("the state is of another suite or direction")
     if header.key_count != context.key_count or header.active >= context.key_count:
         raise ValueError("the state is of another number of master keys")
+    if context.first:
+        raise ValueError("state is restored before the first packet only")
     for _ in range(header.streams):
         at += restore_stream(context, octets + at, left - at)
+    reverse_streams(context)
     context.flags |= header.flags & CONTEXT_RENAME
     context.active = header.active
     context.initial_roc = header.initial_roc
     context.initial_index = max(context.initial_index, header.initial_index)
-    memcpy(context.used, header.used, sizeof(uint64_t) * CONTEXT_KEYS)
+    for i in range(CONTEXT_KEYS):
+        context.left[i] = min(context.left[i], header.left[i])
     return at
 
 

@@ -9,9 +9,11 @@ API_ROOM = <uint8_t *>mmap(
 if <void *>API_ROOM == <void *>-1:
     raise MemoryError("cannot reserve packet buffers")
 madvise(API_ROOM, API_BATCH * (API_PACKET_MAX + 2 * API_OVERHEAD), MADV_DONTDUMP)
+madvise(API_ROOM, API_BATCH * (API_PACKET_MAX + 2 * API_OVERHEAD), MADV_WIPEONFORK)
 DROP_NAMES = tuple(srtpgw_drop_names[i].name.decode() for i in range(DROP_COUNT))
 DROP_HELP = tuple(srtpgw_drop_names[i].help.decode() for i in range(DROP_COUNT))
 COUNTER_NAMES = tuple(srtpgw_counter_names[i].name.decode() for i in range(COUNTER_COUNT))
 COUNTER_HELP = tuple(srtpgw_counter_names[i].help.decode() for i in range(COUNTER_COUNT))
 EVENT_NAMES = tuple(srtpgw_event_names[i].name.decode() for i in range(EVENT_COUNT))
 EVENT_HELP = tuple(srtpgw_event_names[i].help.decode() for i in range(EVENT_COUNT))
+LEG_CAPACITY = STATE.legs.capacity

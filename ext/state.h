@@ -40,6 +40,7 @@ enum srtp_context_flag {
     CONTEXT_RENAME = 32,      /* every source goes on under an outgoing SSRC of ours (unclean restart) */
     CONTEXT_LIBSRTP = 64,
     CONTEXT_SEARCHING = 128,  /* a search slot is in use */
+    CONTEXT_EVICTED = 256,    /* a source was forgotten: none is taken over from the key before any more */
 };
 
 /* One source under one context. Sender, SRTP: `highest` is the newest index sent, the window what was sent.
@@ -73,6 +74,7 @@ typedef struct srtp_search {
     uint8_t pending;
     uint8_t reported;
     uint8_t reserved[3];
+    uint64_t pending_ns;        /* when that packet came */
 } srtp_search;
 
 typedef struct srtp_context {
@@ -80,25 +82,26 @@ typedef struct srtp_context {
     uint8_t suite;              /* number in the suite table */
     uint8_t cipher;             /* enum srtp_cipher */
     uint8_t tag_len;
-    uint8_t flags;              /* enum srtp_context_flag */
+    uint16_t flags;             /* enum srtp_context_flag */
     uint8_t key_count;
     uint8_t active;             /* the sender's key */
     uint8_t mki_len;
+    uint8_t expiry_told;
     uint16_t window;            /* 64 to 32767 */
     uint16_t stream_limit;
     uint16_t stream_count;
-    uint8_t tokens;             /* trial authentications left, refilled at SEARCH_RATE */
-    uint8_t hint_count;
     uint32_t first;             /* stream, most recently used first */
     uint32_t previous;          /* context of the key before this one */
+    uint32_t key[CONTEXT_KEYS];
+    uint64_t left[CONTEXT_KEYS]; /* packets until the key's lifetime is used up */
     uint32_t initial_roc;
     uint32_t initial_index;     /* SRTCP sender */
-    uint32_t key[CONTEXT_KEYS];
     uint64_t overlap_until_ns;  /* until then packets of the previous key are taken too */
     uint64_t refilled_ns;
     uint64_t examine_at_ns;     /* next failure whose cause is looked for */
-    uint64_t lifetime[CONTEXT_KEYS];  /* packets */
-    uint64_t used[CONTEXT_KEYS];
+    uint8_t tokens;             /* trial authentications left, refilled at SEARCH_RATE */
+    uint8_t hint_count;
+    uint8_t reserved[6];
     uint32_t hints[SEARCH_HINTS];
     srtp_search search[SEARCH_SLOTS];
 } __attribute__((aligned(64))) srtp_context;
@@ -114,11 +117,15 @@ typedef struct leg_statistics {
     uint32_t base;              /* extended sequence numbers of the present source */
     uint32_t newest;
     uint32_t roc;
-    int32_t transit;            /* RTP clock units */
+    uint32_t transit;           /* RTP clock units, modulo 2^32 */
     uint32_t jitter;            /* RTP clock units * 16 */
     uint32_t clock_rate;        /* Hz */
+    uint32_t sending_ssrc;      /* of the newest packet that left */
+    uint32_t sending_roc;
     uint8_t has_source;
-    uint8_t reserved[3];
+    uint8_t has_sent;
+    uint8_t has_roc;
+    uint8_t reserved;
     uint64_t drops[DROP_COUNT];
 } leg_statistics;
 
@@ -153,8 +160,8 @@ static_assert(sizeof(srtp_stream) == 192, "hot state: a stream is three cache li
 static_assert(sizeof(srtp_context) % 64 == 0, "layout");
 /* Hot state of a direction: four lines of an AES-128-CM key, a stream, the context's first line. */
 static_assert(offsetof(srtp_key, schedule) + 11 * 16 <= 256, "AES-128-CM: four lines of a key");
-static_assert(256 + sizeof(srtp_stream) + 64 <= 512, "DESIGN: hot state per direction");
-static_assert(offsetof(srtp_context, key) + 4 <= 64, "the context's first line");
+static_assert(256 + sizeof(srtp_stream) + 64 <= 512, "hot state of a direction: eight cache lines");
+static_assert(offsetof(srtp_context, left) + 8 <= 64, "the context's first line: up to its first key");
 
 /* A packet on its way through a context. */
 typedef struct srtp_packet {

@@ -218,6 +218,7 @@ cdef extern from "state.h" nogil:
         CONTEXT_RENAME
         CONTEXT_LIBSRTP
         CONTEXT_SEARCHING
+        CONTEXT_EVICTED
         SOURCE_AUTHENTICATED
         SOURCE_STRICT
         SOURCE_LEARN_ONCE
@@ -246,13 +247,14 @@ cdef extern from "state.h" nogil:
         uint8_t failures
         uint8_t pending
         uint8_t reported
+        uint64_t pending_ns
 
     ctypedef struct srtp_context:
         uint8_t live
         uint8_t suite
         uint8_t cipher
         uint8_t tag_len
-        uint8_t flags
+        uint16_t flags
         uint8_t key_count
         uint8_t active
         uint8_t mki_len
@@ -269,8 +271,8 @@ cdef extern from "state.h" nogil:
         uint64_t overlap_until_ns
         uint64_t refilled_ns
         uint64_t examine_at_ns
-        uint64_t *lifetime
-        uint64_t *used
+        uint64_t *left
+        uint8_t expiry_told
         uint32_t *hints
         srtp_search *search
 
@@ -284,10 +286,14 @@ cdef extern from "state.h" nogil:
         uint32_t base
         uint32_t newest
         uint32_t roc
-        int32_t transit
+        uint32_t transit
         uint32_t jitter
         uint32_t clock_rate
+        uint32_t sending_ssrc
+        uint32_t sending_roc
         uint8_t has_source
+        uint8_t has_sent
+        uint8_t has_roc
         uint64_t *drops
 
     ctypedef struct leg_record:

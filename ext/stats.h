@@ -12,7 +12,7 @@
     X(MALFORMED, "malformed", "version, CSRC count, extension or padding length contradict the packet's length")       \
     X(NOT_MEDIA, "not-media", "first octet is neither RTP, RTCP, STUN nor DTLS (RFC 7983)")                            \
     X(STUN, "stun", "STUN message: connectivity checks are not answered")                                              \
-    X(DTLS, "dtls", "DTLS record on a leg whose keys come from SDP")                                                   \
+    X(DTLS, "dtls", "DTLS record: keys come from the configuration or SDP alone")                                      \
     X(UNEXPECTED_RTCP, "unexpected-rtcp", "RTCP on the RTP port of a leg without RFC 5761 multiplexing")               \
     X(UNEXPECTED_RTP, "unexpected-rtp", "RTP on the RTCP port")                                                        \
     X(WRONG_SOURCE, "wrong-source", "not from the address that the leg's source rule allows")                          \
@@ -49,7 +49,7 @@
     X(SSRC_CHANGES, "ssrc_changes", "times the source (SSRC) changed")                                                 \
     X(SOURCE_RESTARTS, "source_restarts", "sources that restarted and went on under a new outgoing SSRC")              \
     X(SSRC_COLLISIONS, "ssrc_collisions", "sources renamed because their SSRC was in use under the same key")          \
-    X(REMOTE_CHANGES, "remote_changes", "times the remote address moved after an authentic packet")                    \
+    X(REMOTE_CHANGES, "remote_changes", "times the remote address moved by the leg's source rule")                     \
     X(ROC_RECOVERIES, "roc_recoveries", "rollover counters found by trial authentication")                             \
     X(REORDERED, "reordered_packets", "packets that arrived behind a later one")
 
@@ -57,11 +57,11 @@
 #define SRTPGW_EVENTS(X)                                                                                               \
     X(SOURCE_RESTARTED, "source-restarted", "a source restarted: it goes on under a new outgoing SSRC")                \
     X(SSRC_RENAMED, "ssrc-renamed", "a source's SSRC was in use under the same key: it got another")                   \
-    X(REMOTE_CHANGED, "remote-changed", "an authentic packet moved the remote address")                                \
+    X(REMOTE_CHANGED, "remote-changed", "the remote address moved by the leg's source rule")                           \
     X(ROC_RECOVERED, "roc-recovered", "the rollover counter was found by trial authentication")                        \
     X(ROC_UNKNOWN, "roc-unknown", "a source fails authentication under every rollover counter tried")                  \
-    X(KEY_EXPIRED, "key-expired", "a master key's lifetime is used up: the stream has stopped")                        \
-    X(MEDIA_TIMEOUT, "media-timeout", "nothing acceptable was received for the leg's media timeout")                   \
+    X(KEY_EXPIRED, "key-expired", "the last sending key's lifetime is used up: the stream has stopped")                \
+    X(MEDIA_TIMEOUT, "media-timeout", "no acceptable RTP was received for the leg's media timeout")                    \
     X(MEDIA_RESUMED, "media-resumed", "media came back after a media timeout")
 
 #define SRTPGW_DROP_ENUM(id, name, help) DROP_##id,

@@ -80,16 +80,16 @@ cdef void count_arrival(leg_record *leg, leg_statistics *s, const uint8_t *rtp, 
                         uint64_t now_ns) noexcept nogil:
     """Loss, reordering and interarrival jitter of an accepted RTP packet (RFC 3550 6.4.1, A.8)."""
     cdef uint32_t rate = clock_rate(leg, rtp[1] & 0x7F)
-    cdef int32_t transit, change
+    cdef uint32_t transit, change
     cdef uint64_t units
     s.last_packet_ns = now_ns
     count_source(s, rtp_ssrc(rtp), rtp_sequence(rtp))
     units = arrival_ns // 1000000000 * rate + arrival_ns % 1000000000 * rate // 1000000000
-    transit = <int32_t>(<uint32_t>units - load32(rtp + 4))
+    transit = <uint32_t>units - load32(rtp + 4)
     if s.clock_rate == rate:
         change = transit - s.transit
-        if change < 0:
-            change = -change
+        if change >> 31:
+            change = 0 - change
         s.jitter += change - ((s.jitter + 8) >> 4)
     s.clock_rate = rate
     s.transit = transit
@@ -124,7 +124,9 @@ cdef dict direction_numbers(const leg_statistics *s, uint64_t now_ns):
     numbers["drops"] = {DROP_NAMES[i]: s.drops[i] for i in range(DROP_COUNT) if s.drops[i]}
     numbers["lost_packets"] = expected - received if expected > received else 0
     numbers["ssrc"] = s.ssrc if s.has_source else None
-    numbers["roc"] = s.roc if s.has_source else None
+    numbers["roc"] = s.roc if s.has_roc else None
+    numbers["sending_ssrc"] = s.sending_ssrc if s.has_sent else None
+    numbers["sending_roc"] = s.sending_roc if s.has_sent else None
     numbers["jitter_ms"] = s.jitter / 16.0 * 1000.0 / s.clock_rate if s.clock_rate else 0.0
     age = <double>(now_ns - s.last_packet_ns) / 1e9 if now_ns > s.last_packet_ns else 0.0
     numbers["last_packet_age"] = age if s.last_packet_ns else None

@@ -1,5 +1,6 @@
 /* The suites, once: name, cipher, whether it encrypts, key octets, salt octets, tag octets of SRTP and of SRTCP.
- * RFC 3711, RFC 6188 (AES-192 and -256 counter mode), RFC 7714 (GCM). SRTCP keeps 80-bit tags in the _32 suites (RFC 4568 6.2). */
+ * RFC 3711, RFC 6188 (AES-192 and -256 counter mode), RFC 7714 (GCM). SRTCP keeps 80-bit tags in the _32 suites
+ * (RFC 4568 6.2). */
 #ifndef SRTPGW_SUITES_H
 #define SRTPGW_SUITES_H
 

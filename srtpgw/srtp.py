@@ -17,6 +17,8 @@ Calls hold the GIL; a context may be used from several threads.
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -61,7 +63,7 @@ _MESSAGES: Final[Mapping[str, tuple[type[SrtpError], str]]] = {
     "replay": (ReplayError, "this index was received before"),
     "too-old": (ReplayError, "the index is behind the replay window"),
     "tx-duplicate": (ReplayError, "this index was sent before under this key: sending it again would reuse keystream"),
-    "tx-too-old": (ReplayError, "the sequence number is behind the sending window; the next in sequence restarts the source"),
+    "tx-too-old": (ReplayError, "behind the sending window; the next in sequence means a restarted source"),
     "receive-key-expired": (KeyExpired, "the lifetime of the receiving key is used up"),
     "tx-key-expired": (KeyExpired, "the lifetime of the sending key is used up"),
     "foreign-key": (SrtpError, "this key was not generated here: it may verify and forward, never protect"),
@@ -120,6 +122,19 @@ class SessionKeys:
         raise TypeError("session keys cannot be pickled")
 
 
+FINGERPRINT_LENGTH = 16  # octets
+_PROCESS_SECRET: Final = os.urandom(32)
+
+
+def fingerprint(key: MasterKey, secret: bytes = _PROCESS_SECRET) -> bytes:
+    """A keyed hash by which equal keys are found; tells nothing about the key without ``secret`` (1 to 64 octets).
+
+    The suite is left out on purpose: the same octets under two suites of one cipher make the same keystream. So is
+    the MKI. The default secret lives as long as the process.
+    """
+    return hashlib.blake2b(key.key_and_salt, digest_size=FINGERPRINT_LENGTH, key=secret, person=b"srtpgw-key").digest()
+
+
 Keys = bytes | MasterKey | Sequence[MasterKey]
 
 
@@ -149,6 +164,8 @@ def _master_keys(suite: Suite, keys: Keys) -> list[MasterKey]:
             raise ValueError(f"{suite.name} takes {needed} octets of key and salt, {len(key.key_and_salt)} given")
         if key.lifetime is not None and not 1 <= key.lifetime <= LIFETIME_MAX:
             raise ValueError("a lifetime is 1 to 2^48 packets")
+    if len({fingerprint(key) for key in listed}) < len(listed):
+        raise ValueError("one key is listed twice")
     mkis = [key.mki for key in listed]
     if len({len(mki) for mki in mkis}) > 1 or len(mkis[0]) > MKI_MAX or len(set(mkis)) < len(mkis):
         raise ValueError(f"master key identifiers differ and have one length, at most {MKI_MAX} octets")
@@ -158,6 +175,9 @@ def _master_keys(suite: Suite, keys: Keys) -> list[MasterKey]:
 def _options(sender: bool, given: Mapping[str, Any], keys: Sequence[MasterKey], suite: Suite) -> dict[str, Any]:
     """Check the numbers that both directions take."""
     options = dict(given)
+    for name in ("window", "roc", "srtcp_index", "max_ssrcs"):
+        if not isinstance(options[name], int):
+            raise TypeError(f"{name} is a whole number")
     if not WINDOW_MIN <= options["window"] <= WINDOW_MAX:
         raise ValueError(f"the window is {WINDOW_MIN} to {WINDOW_MAX} packets")
     if not 0 <= options["roc"] <= ROC_MAX or not all(0 <= roc <= ROC_MAX for roc in options["roc_hints"]):
@@ -199,16 +219,21 @@ class _Direction:
     """What senders and receivers share."""
 
     _is_sender: bool
-    __slots__ = ("_made_with", "context", "provider", "suite")
+    __slots__ = ("_made_with", "_spent", "context", "provider", "suite")
 
     def _open(self, suite: str, keys: Keys, provider: Provider, options: Mapping[str, Any]) -> None:
         self.suite = _suite(suite)
         self.provider = provider
         self._made_with = options
+        self._spent: frozenset[bytes] = frozenset()
         self.context = self._new_context(keys)
 
     def _new_context(self, keys: Keys) -> _native.Context:
         listed = _master_keys(self.suite, keys)
+        marks = {fingerprint(key) for key in listed}
+        if marks & self._spent:
+            raise ValueError("this context had one of these keys before: its indices would start again")
+        self._spent = self._spent | marks
         options = _options(self._is_sender, self._made_with, listed, self.suite)
         if self.provider not in ("native", "libsrtp"):
             raise ValueError(f"unknown provider {self.provider!r}: native or libsrtp")
@@ -220,8 +245,12 @@ class _Direction:
     def from_session_keys(cls, suite: str, *, rtp: SessionKeys, rtcp: SessionKeys, **options: Any) -> Self:
         """A context from session keys as in RFC 7714's examples, without key derivation."""
         known = _suite(suite)
+        unknown = set(options) - set(_DEFAULTS)
+        if unknown:
+            raise TypeError(f"unknown option {', '.join(sorted(unknown))}")
         self = cls.__new__(cls)
         self.suite, self.provider, self._made_with = known, "native", {**_DEFAULTS, **options}
+        self._spent = frozenset()
         for keys in (rtp, rtcp):
             if len(keys.cipher) != known.key_length or len(keys.salt) != known.salt_length:
                 raise ValueError(f"{suite} takes {known.key_length} octets of key and {known.salt_length} of salt")
@@ -240,10 +269,12 @@ class _Direction:
 
     def rollover_counter(self, ssrc: int) -> int | None:
         """The rollover counter of a source (RFC 3711 3.3.1); None where the source is not known."""
+        self._native_only()
         return self.context.rollover_counter(ssrc)
 
     def set_rollover_counter(self, ssrc: int, roc: int) -> None:
         """Tell the rollover counter of a source. ValueError where it would go back under this key."""
+        self._native_only()
         if not 0 <= ssrc <= 0xFFFFFFFF or not 0 <= roc <= ROC_MAX:
             raise ValueError("an SSRC and a rollover counter are 0 to 2^32 - 1")
         if not self.context.set_rollover_counter(ssrc, roc):
@@ -293,9 +324,9 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 class Sender(_Direction):
     """Protects RTP and RTCP (RFC 3711 3.3). ``keys``: key||salt octets, or one or more ``MasterKey``.
 
-    ``roc`` is the rollover counter of the first packet of each source and ``srtcp_index`` the index of each source's first
-    SRTCP packet. The sequence numbers come from someone else, so a window over what was sent refuses to use an index
-    twice, and a source that starts again goes on under a new SSRC. Of several keys the first protects until its
+    ``roc`` is the rollover counter of the first packet of each source and ``srtcp_index`` the index of each source's
+    first SRTCP packet. The sequence numbers come from someone else, so a window over what was sent refuses to use an
+    index twice, and a source that starts again goes on under a new SSRC. Of several keys the first protects until its
     lifetime is used up, then the next. ValueError names a wrong argument.
     """
 
@@ -316,10 +347,10 @@ class Sender(_Direction):
         max_ssrcs: int = 64,
         provider: Provider = "native",
     ) -> None:
-        options = dict(
-            roc=roc, srtcp_index=srtcp_index, window=window, encrypt_rtp=encrypt_rtp, encrypt_rtcp=encrypt_rtcp,
-            authenticate_rtp=authenticate_rtp, max_ssrcs=max_ssrcs,
-        )  # fmt: skip
+        options = {
+            "roc": roc, "srtcp_index": srtcp_index, "window": window, "encrypt_rtp": encrypt_rtp,
+            "encrypt_rtcp": encrypt_rtcp, "authenticate_rtp": authenticate_rtp, "max_ssrcs": max_ssrcs,
+        }  # fmt: skip
         self._open(suite, keys, provider, {**_DEFAULTS, **options})
 
     def protect(self, rtp: Buffer) -> bytes:
@@ -334,8 +365,9 @@ class Sender(_Direction):
 class Receiver(_Direction):
     """Unprotects SRTP and SRTCP (RFC 3711 3.3). Arguments as of ``Sender``.
 
-    Nothing is learnt from a packet before its tag verifies. After three failures of a source the rollover counters 0 to 3
-    and ``roc_hints`` are tried, ten times a second at most; one is taken over with the second good packet in a row.
+    Nothing is learnt from a packet before its tag verifies. After three failures of a source the rollover counters 0
+    to 3 and ``roc_hints`` are tried, ten times a second at most; one is taken over with the second good packet in a
+    row.
     """
 
     _is_sender = False
@@ -355,10 +387,10 @@ class Receiver(_Direction):
         roc_hints: Sequence[int] = (),
         provider: Provider = "native",
     ) -> None:
-        options = dict(
-            roc=roc, window=window, encrypt_rtp=encrypt_rtp, encrypt_rtcp=encrypt_rtcp,
-            authenticate_rtp=authenticate_rtp, max_ssrcs=max_ssrcs, roc_hints=tuple(roc_hints),
-        )  # fmt: skip
+        options = {
+            "roc": roc, "window": window, "encrypt_rtp": encrypt_rtp, "encrypt_rtcp": encrypt_rtcp,
+            "authenticate_rtp": authenticate_rtp, "max_ssrcs": max_ssrcs, "roc_hints": tuple(roc_hints),
+        }  # fmt: skip
         self._open(suite, keys, provider, {**_DEFAULTS, **options})
 
     def unprotect(self, wire: Buffer, *, now: int | None = None) -> bytes:
@@ -386,7 +418,7 @@ class Receiver(_Direction):
 def _many(pairs: Iterable[tuple[_Direction, Buffer]], sender: bool, now: int) -> list[bytes | SrtpError]:
     contexts = [(direction.context, packet) for direction, packet in pairs]
     results = _native.run_many(contexts, sender, now)
-    return [_error(result) if type(result) is int else result for result in results]
+    return [_error(result) if isinstance(result, int) else result for result in results]
 
 
 def protect_many(pairs: Iterable[tuple[Sender, Buffer]]) -> list[bytes | SrtpError]:
@@ -411,7 +443,7 @@ def derive_session_keys(
         raise ValueError(f"{suite} takes {known.key_length} octets of key and {known.salt_length} of salt")
     if not 0 <= index < 1 << 48:
         raise ValueError("an index is 0 to 2^48 - 1")
-    if key_derivation_rate and (key_derivation_rate & (key_derivation_rate - 1) or not 0 < key_derivation_rate <= 1 << 24):
+    if key_derivation_rate not in (0, *(1 << power for power in range(25))):
         raise ValueError("a key derivation rate is 0 or a power of two up to 2^24 (RFC 3711 4.3.1)")
     r = index // key_derivation_rate if key_derivation_rate else 0
     auth_length = 0 if known.cipher == "AES-GCM" else AUTH_KEY_LENGTH

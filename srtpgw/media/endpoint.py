@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import ipaddress
 
+from srtpgw import _native
+from srtpgw.errors import MediaError
 from srtpgw.media.address import Address
 
 Endpoint = tuple[int, bytes, int, int] | tuple[()]
 
 
 def endpoint_of(address: Address | None) -> Endpoint:
-    """ValueError where the zone of a link-local address is not the number of an interface."""
+    """MediaError where the zone of a link-local address names no interface of this host."""
     if address is None:
         return ()
     host, _, zone = address.host.partition("%")
-    if zone and not (zone.isascii() and zone.isdigit()):
-        raise ValueError(f"{address}: write the zone as the interface's number")
+    index = 0
+    if zone:
+        index = int(zone) if zone.isascii() and zone.isdigit() else _native.interface_number(zone)
+        if not 0 < index < 1 << 32:
+            raise MediaError(f"{address}: this host has no interface {zone}")
     packed = ipaddress.ip_address(host)
-    return packed.version, packed.packed, address.port, int(zone or 0)
+    return packed.version, packed.packed, address.port, index
 
 
 def address_of(endpoint: Endpoint) -> Address | None:

@@ -33,15 +33,15 @@ from srtpgw.srtp import Provider, Receiver, Sender
 
 FIXED = ("type", "local", "family", "rtcp_mux")  # of a leg, as long as it is open
 SRTCP_SKIP = 1 << 20  # SRTCP indices passed over when the kept state is older than the last packet
+EVENTS_KEPT = 10_000  # that nobody has asked for yet; older ones are forgotten
 OVERLAP = 2.0  # seconds that packets under the key before are taken after a re-key
-MAX_LEGS = 65536
 
 
 class MediaGateway:
     """Relays RTP and SRTP between legs on `workers` threads (None: one per core of the process).
 
-    ``cpus`` pins worker n to core ``cpus[n]``. ``media_encryption`` holds the flag of each leg type, absent ones off: a leg
-    with keys needs its type's flag on, one without needs it off. ``crypto`` selects the provider for all legs.
+    ``cpus`` pins worker n to core ``cpus[n]``. ``media_encryption`` holds the flag of each leg type, absent ones off: a
+    leg with keys needs its type's flag on, one without needs it off. ``crypto`` selects the provider for all legs.
     """
 
     def __init__(
@@ -70,11 +70,13 @@ class MediaGateway:
         self._keys = KeyRegistry()
         self._legs: dict[int, Leg] = {}
         self._event_fd = _native.open_event_fd()
+        self._events: list[Event] = []
         self._workers: list[_native.Worker] = []
         try:
             for number in range(count):
                 cpu = cpus[number] if cpus else -1
-                self._workers.append(_native.Worker(engine, 2 * MAX_LEGS, self._event_fd, cpu, threaded))
+                ports = 2 * _native.LEG_CAPACITY
+                self._workers.append(_native.Worker(engine, ports, self._event_fd, cpu, threaded))
         except OSError as error:
             self.shutdown()
             raise LimitReached(str(error)) from error
@@ -84,6 +86,11 @@ class MediaGateway:
 
     def __exit__(self, *_: object) -> None:
         self.shutdown()
+
+    def __del__(self) -> None:
+        # without this a gateway that is dropped in use would take contexts away under its running workers
+        if hasattr(self, "_workers"):
+            self.shutdown()
 
     @property
     def legs(self) -> list[Leg]:
@@ -105,6 +112,8 @@ class MediaGateway:
         """
         settings.check(self.media_encryption)
         self._check_keys(0, settings)
+        if not settings.sending_state:
+            self._keys.check_unused(settings.transmit_keys)
         receiver, sender = self._contexts(settings)
         worker = min(self._workers, key=lambda each: each.leg_count)
         try:
@@ -112,7 +121,7 @@ class MediaGateway:
         except MemoryError as error:
             raise LimitReached(str(error)) from error
         local, handles = self._bind_ports(settings, worker)
-        leg = Leg(settings, local, native)
+        leg = Leg(_without_state(settings), local, native)
         leg.handles = handles
         leg.advertised = Address(self._advertised[settings.address_family] or local.host, local.port)
         self._set_contexts(leg, receiver, sender, 0.0)
@@ -140,18 +149,21 @@ class MediaGateway:
                 raise MediaError(f"{name} cannot be changed on an open leg")
         settings = replace(leg.settings, **changes)
         settings.check(self.media_encryption)
+        told = _native_settings(settings)
         receive, transmit = _rekeyed(leg.settings, settings)
+        self._set_dscp(leg, settings.dscp)
         if receive or transmit:
             self._check_rekey(leg, settings)
+            if transmit and not settings.sending_state:
+                self._keys.check_unused(settings.transmit_keys)
             receiver, sender = self._contexts(settings, receive, transmit)
             self._set_contexts(leg, receiver, sender, overlap)
             self._keys.put(leg.id, settings.receive_keys, settings.transmit_keys)
-        if settings.dscp != leg.settings.dscp:
-            for handle in leg.handles:
-                leg.native.worker.set_dscp(handle, settings.dscp)
+            if transmit and leg.session is not None:
+                self._keys.spend(settings.transmit_keys)
         addressed = any(name in changes for name in ("remote", "remote_rtcp", "source"))
-        leg.native.update(_native_settings(settings), addressed)
-        leg.settings = settings
+        leg.native.update(told, addressed)
+        leg.settings = _without_state(settings)
 
     def join(self, a: Leg, b: Leg) -> Session:
         """Relay between two legs, both ways. Where one leg sends under the very key that the other receives under, its
@@ -163,16 +175,21 @@ class MediaGateway:
         if a is b:
             raise MediaError(f"{a!r} cannot be joined to itself")
         onward, back = _forwards(a, b), _forwards(b, a)
+        if (onward or back) and self._crypto != "native":
+            raise MediaError(f"{self._crypto} cannot verify a packet and leave it as it is")
         self._keys.check_join(b.id, b.settings.transmit_keys, a.id if onward else 0)
         self._keys.check_join(a.id, a.settings.transmit_keys, b.id if back else 0)
         for leg, forwarded in ((b, onward), (a, back)):
             if not forwarded and any(key.foreign for key in leg.settings.transmit_keys):
-                raise KeyReuse(f"{leg!r}: its sending key was not generated here, and may only forward what was verified")
+                raise KeyReuse(
+                    f"{leg!r}: its sending key was not generated here, and may only forward what was verified"
+                )
         self._move(b, a.native.worker)
-        a.native.set_verify(onward)
-        b.native.set_verify(back)
         a.native.join(b.native, onward)
         b.native.join(a.native, back)
+        for leg, forwarded in ((b, onward), (a, back)):
+            if not forwarded:
+                self._keys.spend(leg.settings.transmit_keys)
         session = Session((a, b))
         a.session = b.session = session
         return session
@@ -207,7 +224,12 @@ class MediaGateway:
     def events(self) -> list[Event]:
         """What happened since the last call, each event once, oldest first per worker."""
         _native.take_event_fd(self._event_fd)
-        found = []
+        self._gather_events()
+        found, self._events = self._events, []
+        return found
+
+    def _gather_events(self) -> None:
+        """Name the legs of what the workers told, while their numbers are theirs."""
         for worker in self._workers:
             for kind, number, rtcp, time_ns, ssrc, out_ssrc, remote in worker.events():
                 leg = self._legs.get(number)
@@ -215,17 +237,17 @@ class MediaGateway:
                     detail: dict[str, Any] = {"rtcp": rtcp, "ssrc": ssrc, "outgoing_ssrc": out_ssrc}
                     if remote:
                         detail["remote"] = str(address_of(remote))
-                    found.append(Event(kind, number, leg.name, time_ns / 1e9, detail))
-        return found
+                    self._events.append(Event(kind, number, leg.name, time_ns / 1e9, detail))
+        del self._events[:-EVENTS_KEPT]
 
     def event_fd(self) -> int:
         """A descriptor that is readable when `events` has something, for an event loop."""
         return self._event_fd
 
-    # --- how -----------------------------------------------------------------------------------------------------------
+    # --- how ---------------------------------------------------------------------------------------------------------
 
     def _check_keys(self, leg: int, settings: LegSettings) -> None:
-        """Before a leg opens: its keys are nowhere else, but for a peer yet to be joined that it forwards to or from."""
+        """Before a leg opens: its keys are nowhere else, but at a peer yet to be joined that it forwards to or from."""
         self._keys.check(leg, settings.receive_keys, settings.transmit_keys)
         crossed = self._keys.receivers(settings.transmit_keys) | self._keys.senders(settings.receive_keys)
         for number in crossed - {leg}:
@@ -254,15 +276,16 @@ class MediaGateway:
         """Fresh contexts for a leg's keys, each way as asked; none for a plain leg."""
         receiver: Receiver | None = None
         sender: Sender | None = None
-        limits = {"window": settings.window, "max_ssrcs": settings.max_ssrcs}
+        window, most = settings.window, settings.max_ssrcs
         try:
             if receive and settings.suite is not None:
-                hints = settings.roc_hints
                 receiver = Receiver(
-                    settings.suite, settings.receive_keys, roc_hints=hints, provider=self._crypto, **limits
-                )
+                    settings.suite, settings.receive_keys, window=window, max_ssrcs=most,
+                    roc_hints=settings.roc_hints, provider=self._crypto,
+                )  # fmt: skip
             if transmit and settings.sending_suite is not None:
-                sender = Sender(settings.sending_suite, settings.transmit_keys, provider=self._crypto, **limits)
+                keys = settings.transmit_keys
+                sender = Sender(settings.sending_suite, keys, window=window, max_ssrcs=most, provider=self._crypto)
                 _resume(sender, settings)
         except ValueError as error:
             raise MediaError(str(error)) from error
@@ -270,11 +293,20 @@ class MediaGateway:
             raise LimitReached(str(error)) from error
         return receiver, sender
 
+    def _set_dscp(self, leg: Leg, dscp: int) -> None:
+        if dscp == leg.settings.dscp:
+            return
+        try:
+            for handle in leg.handles:
+                leg.native.worker.set_dscp(handle, dscp)
+        except OSError as error:
+            raise MediaError(f"the system refuses DSCP {dscp}: {error.strerror}") from error
+
     def _set_contexts(self, leg: Leg, receiver: Receiver | None, sender: Sender | None, overlap: float) -> None:
-        verify = leg.session is not None and any(_forwards(leg, peer) for peer in leg.session.legs if peer is not leg)
         until = _native.now_ns() + int(overlap * 1e9)
-        leg.native.set_contexts(receiver and receiver.context, sender and sender.context, verify, until)
-        leg.receiver, leg.sender = receiver or leg.receiver, sender or leg.sender
+        receiving = None if receiver is None else receiver.context
+        sending = None if sender is None else sender.context
+        leg.native.set_contexts(receiving, sending, until)
 
     def _bind_ports(self, settings: LegSettings, worker: _native.Worker) -> tuple[Address, list[int]]:
         """The leg's RTP address and the handles of its one or two ports."""
@@ -300,23 +332,22 @@ class MediaGateway:
         wanted = [local] if settings.rtcp_mux else [local, local.next_port]
         for address in wanted:
             try:
-                handle, port = worker.bind(endpoint_of(address), settings.dscp)
-            except (OSError, ValueError) as error:
+                handle, _ = worker.bind(endpoint_of(address), settings.dscp)
+            except OSError as error:
                 for bound in handles:
                     worker.release(bound)
                 return local, [], self._bind_fault(address, error)
             handles.append(handle)
         return local, handles, ""
 
-    def _bind_fault(self, address: Address, error: OSError | ValueError) -> str:
-        number = error.errno if isinstance(error, OSError) else None
-        if number in (errno.EMFILE, errno.ENFILE):
+    def _bind_fault(self, address: Address, error: OSError) -> str:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
             raise LimitReached(
                 "no file descriptor is left for another port: raise the limit on open files (ulimit -n)"
             ) from error
-        if number == errno.EADDRNOTAVAIL:
+        if error.errno == errno.EADDRNOTAVAIL:
             raise PortUnavailable(f"{address}: this host has no such address") from error
-        return "the port is taken" if number == errno.EADDRINUSE else str(error)
+        return "the port is taken" if error.errno == errno.EADDRINUSE else str(error)
 
     def _move(self, leg: Leg, worker: _native.Worker) -> None:
         """Have another worker serve the leg. What arrives meanwhile waits in the sockets."""
@@ -341,8 +372,9 @@ class MediaGateway:
         for kind, handle in enumerate(leg.handles):
             worker.detach(2 * leg.id + kind)
             worker.release(handle)
+        leg.last_sending_state = leg.native.export_sending_state()
         leg.native.deactivate()
-        leg.receiver = leg.sender = None
+        self._gather_events()
         leg.open = False
         self._keys.remove(leg.id)
         self._legs.pop(leg.id, None)
@@ -390,6 +422,11 @@ def _rekeyed(before: LegSettings, after: LegSettings) -> tuple[bool, bool]:
             if not fresh and getattr(before, name) != getattr(after, name):
                 raise MediaError(f"{name} changes with new keys only")
     return receive, transmit
+
+
+def _without_state(settings: LegSettings) -> LegSettings:
+    """The sending state was for the keys it came with: no later key starts from it."""
+    return replace(settings, sending_state=b"", rename_sources="none")
 
 
 def _resume(sender: Sender, settings: LegSettings) -> None:

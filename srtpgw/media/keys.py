@@ -13,22 +13,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
 
 from srtpgw.errors import KeyFormatError
-from srtpgw.srtp import SUITES, MasterKey, Suite
+from srtpgw.srtp import KEYS_MAX, SUITES, MasterKey, Suite, fingerprint
 
 KEY_TEXT_MAX = 512  # characters: key, lifetime and the longest MKI (309 digits) fit
-KEYS_MAX = 8  # master keys of one direction
 LIFETIME_MAX = 1 << 48  # packets (RFC 3711, section 9.2)
 MKI_LENGTH_MAX = 128  # octets (RFC 4568, section 6.1)
-FINGERPRINT_LENGTH = 16  # octets
 
 _MKI_DIGITS_MAX = 309  # decimal digits of 2^1024 - 1
-_PROCESS_SECRET = secrets.token_bytes(32)
 
 
 def relay_suites() -> tuple[str, ...]:
@@ -91,15 +87,6 @@ def keys_fault(keys: Sequence[MasterKey], suite: str) -> str:
         if len({fingerprint(key) for key in keys}) < len(keys):
             return "lists one key twice"
     return ""
-
-
-def fingerprint(key: MasterKey, secret: bytes = _PROCESS_SECRET) -> bytes:
-    """A keyed hash by which equal keys are found; tells nothing about the key without ``secret`` (1 to 64 octets).
-
-    The suite is left out on purpose: the same octets under two suites of one cipher make the same keystream. So is
-    the MKI. The default secret lives as long as the process.
-    """
-    return hashlib.blake2b(key.key_and_salt, digest_size=FINGERPRINT_LENGTH, key=secret, person=b"srtpgw-key").digest()
 
 
 def same_keys(first: Sequence[MasterKey], second: Sequence[MasterKey]) -> bool:

@@ -12,8 +12,8 @@ from typing import Final, Literal, NamedTuple
 
 from srtpgw.errors import KeyReuse, MediaError, PolicyRefused
 from srtpgw.media.address import MAX_PORT, MIN_PORT, Address, host_fault
-from srtpgw.media.keys import fingerprint, keys_fault, relay_suites
-from srtpgw.srtp import MasterKey
+from srtpgw.media.keys import keys_fault, relay_suites
+from srtpgw.srtp import HINTS_MAX, MasterKey, fingerprint
 
 LegType = Literal["extension", "route", "intermgw"]
 SourceRule = Literal["authenticated", "strict", "learn-once"]
@@ -30,7 +30,6 @@ DSCP_EXPEDITED = 46  # RFC 3246: what voice is sent with
 MEDIA_TIMEOUT_MAX = 86400.0  # seconds
 CLOCK_RATE_MAX = 1_000_000  # Hz
 ROC_MAX = (1 << 32) - 1
-ROC_HINTS_MAX = 8
 NAME_MAX = 130  # characters: two session names of the relay file and what joins them
 
 
@@ -208,8 +207,8 @@ def _number_faults(leg: LegSettings) -> Iterator[Fault]:
         value: float = getattr(leg, name)
         if not math.isfinite(value) or not low <= value <= high:
             yield Fault(name, f"is outside {low:g} to {high:g}")
-    if len(leg.roc_hints) > ROC_HINTS_MAX:
-        yield Fault("roc_hints", f"lists more than {ROC_HINTS_MAX} values")
+    if len(leg.roc_hints) > HINTS_MAX:
+        yield Fault("roc_hints", f"lists more than {HINTS_MAX} values")
     if any(not 0 <= hint <= ROC_MAX for hint in leg.roc_hints):
         yield Fault("roc_hints", f"holds a value outside 0 to {ROC_MAX}")
     if len(leg.name) > NAME_MAX or not leg.name.isprintable():

@@ -1,5 +1,8 @@
-"""Which keys are in use on which leg, by fingerprint: one key in two places would use keystream twice, or let packets be
-reflected. The one exception is verify-and-forward: what one leg receives under a key leaves its peer as it is."""
+"""Which keys are in use on which leg, by fingerprint.
+
+One key in two places would use keystream twice, or let packets be reflected. The one exception is verify-and-forward:
+what one leg receives under a key leaves its peer as it is.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,7 @@ from collections.abc import Iterable
 from typing import NoReturn
 
 from srtpgw.errors import KeyReuse
-from srtpgw.media.keys import fingerprint
-from srtpgw.srtp import MasterKey
+from srtpgw.srtp import MasterKey, fingerprint
 
 
 class KeyRegistry:
@@ -18,6 +20,7 @@ class KeyRegistry:
         self._receiving: dict[bytes, int] = {}
         self._sending: dict[bytes, int] = {}
         self._held: dict[int, tuple[list[bytes], list[bytes]]] = {}
+        self._spent: set[bytes] = set()
         self.refused = 0
 
     def check(self, leg: int, receive: Iterable[MasterKey], transmit: Iterable[MasterKey]) -> None:
@@ -27,6 +30,15 @@ class KeyRegistry:
                 holder = held.get(fingerprint(key), leg)
                 if holder != leg:
                     self.refuse(f"leg {holder} {way} under the same key")
+
+    def check_unused(self, transmit: Iterable[MasterKey]) -> None:
+        """KeyReuse where a key protected packets before: without the state of then its indices would start again."""
+        if any(fingerprint(key) in self._spent for key in transmit):
+            self.refuse("a sending key was in use before, and comes without the sending state of then")
+
+    def spend(self, transmit: Iterable[MasterKey]) -> None:
+        """From now on packets are protected with these keys."""
+        self._spent.update(map(fingerprint, transmit))
 
     def check_join(self, leg: int, transmit: Iterable[MasterKey], forwarded_from: int) -> None:
         """KeyReuse where a sending key of `leg` is what another leg receives under, unless that leg's packets are

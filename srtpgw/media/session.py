@@ -8,7 +8,6 @@ from srtpgw import _native
 from srtpgw.media.address import Address
 from srtpgw.media.leg import LegSettings
 from srtpgw.media.statistics import LegLabel
-from srtpgw.srtp import Receiver, Sender
 
 
 class Leg:
@@ -20,8 +19,7 @@ class Leg:
         self.advertised = local  # what the far end is told
         self.native = native
         self.handles: list[int] = []  # RTP, and RTCP where it has a port of its own
-        self.receiver: Receiver | None = None
-        self.sender: Sender | None = None
+        self.last_sending_state = b""
         self.session: Session | None = None
         self.open = True
 
@@ -44,11 +42,16 @@ class Leg:
     def label(self) -> LegLabel:
         """What its statistics are called by."""
         settings = self.settings
-        return LegLabel(self.id, settings.name, settings.type, self.local, settings.suite if settings.encrypted else None)
+        return LegLabel(
+            self.id, settings.name, settings.type, self.local, settings.suite if settings.encrypted else None
+        )
 
     def export_sending_state(self) -> bytes:
-        """Indices of everything sent under the leg's present keys, for ``LegSettings.sending_state``. Holds no key."""
-        return self.native.export_sending_state()
+        """Indices of everything sent under the leg's present keys, for ``LegSettings.sending_state``. Holds no key.
+
+        Of a closed leg: as they were when nothing could follow any more.
+        """
+        return self.native.export_sending_state() if self.open else self.last_sending_state
 
     def __repr__(self) -> str:
         return f"<Leg {self.id} {self.name!r} {self.settings.type} at {self.local}>"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
 from srtpgw import _native
@@ -15,7 +15,8 @@ DROP_REASONS: Final[Mapping[str, str]] = dict(zip(_native.DROP_NAMES[1:], _nativ
 EVENTS: Final[Mapping[str, str]] = dict(zip(_native.EVENT_NAMES[1:], _native.EVENT_HELP[1:], strict=True))
 
 
-class RelayTime(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RelayTime:
     """From the kernel's receive stamp until after the send, in microseconds; percentiles to within an eighth octave."""
 
     p50_us: float
@@ -26,7 +27,7 @@ class RelayTime(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DirectionStatistics:
-    """What arrived at and left from a leg, for RTP or for RTCP. The counters are those of ``COUNTERS``, in its order."""
+    """What arrived at and left from a leg, for RTP or for RTCP. Its counters are those of ``COUNTERS``, in order."""
 
     received_packets: int
     received_octets: int
@@ -43,7 +44,9 @@ class DirectionStatistics:
     drops: dict[str, int]  # by reason, only those over zero
     lost_packets: int  # RFC 3550 A.3, over all sources
     ssrc: int | None
-    roc: int | None
+    roc: int | None  # rollover counter of the newest packet received; None where it is not known
+    sending_ssrc: int | None
+    sending_roc: int | None  # 0 where media leaves in clear
     jitter_ms: float  # RFC 3550 6.4.1
     last_packet_age: float | None  # seconds
     relay_time: RelayTime
@@ -56,7 +59,7 @@ class DirectionStatistics:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         plain = {name: getattr(self, name) for name in self.__slots__}
-        return {**plain, "relay_time": self.relay_time._asdict()}
+        return {**plain, "relay_time": asdict(self.relay_time)}
 
 
 @dataclass(frozen=True, slots=True)

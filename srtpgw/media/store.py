@@ -30,9 +30,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from srtpgw.errors import StateError
-from srtpgw.media.keys import fingerprint
 from srtpgw.media.leg import RenameSources
-from srtpgw.srtp import MasterKey
+from srtpgw.srtp import MasterKey, fingerprint
 
 FORMAT = 1
 FILE_MAX = 256 << 20  # octets
@@ -132,7 +131,8 @@ class SendingStates:
         """Note the state of contexts that go on sending: after a crash none of its SSRCs is used again."""
         for keys, state in contexts:
             self._add(replace(self._contexts[self._hashes(keys)], state=state))
-        self._save()
+        if contexts:
+            self._save()
 
     def unused(self, keys: Keys) -> bool:
         """Whether none of these keys was ever begun, here or elsewhere under this register."""

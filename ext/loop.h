@@ -1,8 +1,9 @@
 /* What a worker needs of the system beside its engine: a thread without signals, clocks, eventfds. */
-#ifndef SRTPGW_WORKER_H
-#define SRTPGW_WORKER_H
+#ifndef SRTPGW_LOOP_H
+#define SRTPGW_LOOP_H
 
 #include <errno.h>
+#include <net/if.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -61,6 +62,8 @@ static inline void wake_wait(int fd) {
     poll(&wanted, 1, 1000);
     wake_read(fd);
 }
+/* A moment's rest, so that an error that stays does not spin. */
+static inline void rest(void) { poll(NULL, 0, 10); }
 static inline void close_fd(int fd) {
     if (fd >= 0)
         close(fd);
