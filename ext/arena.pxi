@@ -1,6 +1,6 @@
 # Arenas: fixed-size records in one mapping each, addressed by number. Number 0 is never given out and means "none".
 # A mapping is reserved whole and touched as it fills; records never move. take() and give() hold a spin lock: they
-# run when keys, legs or new sources come and go, never per packet.
+# run when keys, legs or sources come and go.
 
 cdef extern from "sys/mman.h" nogil:
     void *mmap(void *addr, size_t length, int prot, int flags, int fd, long offset)
@@ -19,16 +19,18 @@ cdef extern from "sys/mman.h" nogil:
 cdef extern from *:
     """
     #define ARENA_LOCK_CHUNK (64 * 1024)
+    #define ARENA_LINK 4 /* octets into a free record: its first octet says that nothing lives there */
     """
     enum:
         ARENA_LOCK_CHUNK
+        ARENA_LINK
 
 cdef struct arena:
     uint8_t *base
     uint32_t record          # octets
     uint32_t capacity        # records
     uint32_t used            # records ever given out, 0 included
-    uint32_t free            # head of the list of returned records, linked through their first four octets
+    uint32_t free            # head of the list of returned records, linked at ARENA_LINK
     uint32_t live
     uint32_t lock
     uint8_t secret           # holds key material: locked in memory where the limits allow it
@@ -73,6 +75,10 @@ cdef inline void *arena_at(const arena *self, uint32_t number) noexcept nogil:
     return self.base + <size_t>number * self.record
 
 
+cdef inline uint32_t *arena_link(const arena *self, uint32_t number) noexcept nogil:
+    return <uint32_t *>(<uint8_t *>arena_at(self, number) + ARENA_LINK)
+
+
 cdef void arena_lock_up_to(arena *self, size_t end) noexcept nogil:
     """Keep key pages out of swap, a chunk at a time as the arena fills: a limit refuses late, not at start."""
     while self.locked < end:
@@ -87,8 +93,8 @@ cdef uint32_t arena_take(arena *self) noexcept nogil:
     spin_lock(&self.lock)
     number = self.free
     if number:
-        self.free = (<uint32_t *>arena_at(self, number))[0]
-        (<uint32_t *>arena_at(self, number))[0] = 0
+        self.free = arena_link(self, number)[0]
+        arena_link(self, number)[0] = 0
     elif self.used < self.capacity:
         number = self.used
         self.used += 1
@@ -106,7 +112,7 @@ cdef void arena_give(arena *self, uint32_t number) noexcept nogil:
         return
     wipe(arena_at(self, number), self.record)
     spin_lock(&self.lock)
-    (<uint32_t *>arena_at(self, number))[0] = self.free
+    arena_link(self, number)[0] = self.free
     self.free = number
     self.live -= 1
     spin_unlock(&self.lock)
@@ -128,12 +134,16 @@ cdef inline leg_record *leg_at(uint32_t number) noexcept nogil:
     return <leg_record *>arena_at(&STATE.legs, number)
 
 
-cdef uint32_t random32() noexcept nogil:
-    """An SSRC's worth of unpredictability (RFC 3550 8.1): splitmix64 over a seed from the system."""
-    cdef uint64_t z = fetch_add64(&STATE.random, <uint64_t>0x9E3779B97F4A7C15)
+cdef inline uint64_t mix64(uint64_t z) noexcept nogil:
+    """The finalizer of splitmix64."""
     z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
     z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EB
-    return <uint32_t>((z ^ (z >> 31)) >> 16)
+    return z ^ (z >> 31)
+
+
+cdef uint64_t random64() noexcept nogil:
+    """Unpredictable enough for SSRCs (RFC 3550 8.1), from a seed of the system."""
+    return mix64(fetch_add64(&STATE.random, <uint64_t>0x9E3779B97F4A7C15))
 
 
 cdef int state_open(bytes seed) except -1:

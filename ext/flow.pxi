@@ -86,6 +86,7 @@ cdef void apply_contexts(void *argument) noexcept nogil:
         change.replaced[i] = place[0]
         if place[0]:
             old = context_at(place[0])
+            carry_sources(old.previous, place[0])
             change.stale[i] = old.previous
             old.previous = 0
             fresh.previous = place[0]
@@ -94,13 +95,6 @@ cdef void apply_contexts(void *argument) noexcept nogil:
         if i < 2:
             set_verify(fresh, leg.forward)
         place[0] = change.context[i]
-
-
-cdef inline void set_verify(srtp_context *context, bint verify) noexcept nogil:
-    if verify:
-        context.flags |= CONTEXT_VERIFY
-    else:
-        context.flags &= ~CONTEXT_VERIFY
 
 
 cdef void apply_join(void *argument) noexcept nogil:

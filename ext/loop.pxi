@@ -116,8 +116,7 @@ cdef int turn(worker_state *self, int timeout_ms, uint64_t now_ns) noexcept nogi
         self.packets += count
     check_timeouts(self, now_ns)
     tell_events(self)
-    if woken:  # after the batch: a request may move its legs to another worker
-        carry_out(self)
+    carry_out(self)  # after the batch: a request may move its legs to another worker
     return count
 
 
@@ -216,18 +215,16 @@ cdef class Worker:
 
     cpdef stop(self):
         """End the thread after the batch at hand. Again is harmless."""
-        cdef bint running
         if self.pid != own_pid():
             return
         with nogil:
             pthread_mutex_lock(&self.mutex)  # a request that is under way is carried out first
-            running = self.running
-            self.running = False
-            pthread_mutex_unlock(&self.mutex)
-            if running:
+            if self.running:
                 store_release(&self.state.stop, 1)
                 wake(self.state.wake_fd)
                 pthread_join(self.thread, NULL)
+            self.running = False
+            pthread_mutex_unlock(&self.mutex)
 
     def __dealloc__(self):
         if self.state == NULL:
@@ -310,6 +307,11 @@ cdef class Worker:
         with nogil:
             count = turn(self.state, timeout_ms, now_ns)
         return count
+
+    @property
+    def forked(self):
+        """Whether this is a copy in a child of the process that runs the worker."""
+        return self.pid != own_pid()
 
     @property
     def leg_count(self):

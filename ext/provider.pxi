@@ -90,6 +90,12 @@ cdef bint provider_newest(srtp_context *context, srtp_packet *packet) noexcept n
     return True
 
 
+cdef inline bint provider_e_bit(const srtp_context *context, const srtp_packet *packet) noexcept nogil:
+    """Whether an SRTCP packet says that it is encrypted: libsrtp does not ask for GCM."""
+    cdef uint32_t behind = 4 + context.mki_len + (0 if context.cipher == SRTP_CIPHER_GCM else context.tag_len)
+    return load32(packet.data + packet.len - behind) & SRTCP_E_BIT != 0
+
+
 cdef uint8_t provider_unprotect(srtp_packet *packet) noexcept nogil:
     cdef srtp_context *context = context_at(packet.context)
     cdef void *session = STATE.provider[packet.context]
@@ -101,6 +107,8 @@ cdef uint8_t provider_unprotect(srtp_packet *packet) noexcept nogil:
     if not packet.rtcp and rtp_header_length(packet.data, packet.len - trailer) == 0:
         return DROP_MALFORMED
     packet.ssrc = packet.out_ssrc = load32(packet.data + (4 if packet.rtcp else 8))
+    if packet.rtcp and context.flags & CONTEXT_ENCRYPT and not provider_e_bit(context, packet):
+        return DROP_SRTCP_IN_CLEAR
     if context.mki_len:
         status = PROVIDER.unprotect_mki[packet.rtcp](session, packet.data, &length, 1)
     else:

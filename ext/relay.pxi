@@ -87,8 +87,9 @@ cdef void admit(leg_record *leg, const engine_frame *frame, srtp_packet *packet)
     if packet.verdict != DROP_NONE:
         return
     packet.context = leg.receive[packet.rtcp]
-    if packet.context == 0:
-        packet.verdict = DROP_NO_KEY if leg.encrypted else check_plain(frame, packet.rtcp)
+    packet.plain = packet.context == 0 and not leg.encrypted
+    if packet.plain:
+        packet.verdict = check_plain(frame, packet.rtcp)
 
 
 cdef void learn_source(relay_state *self, uint32_t number, leg_record *leg, const engine_frame *frame,
@@ -131,6 +132,8 @@ cdef void arrived(relay_state *self, uint32_t number, const engine_frame *frame,
     cdef leg_statistics *s = &leg.statistics[packet.rtcp]
     if packet.event != EVENT_NONE:
         count_event(self, number, leg, packet, now_ns)
+    if packet.verdict == DROP_NONE and leg.source_rule == SOURCE_LEARN_ONCE:
+        packet.verdict = check_source(leg, frame, packet.rtcp)  # an earlier packet of the batch may have settled it
     if packet.verdict != DROP_NONE:
         if packet.cause:
             s.counters[packet.cause] += 1
@@ -152,12 +155,16 @@ cdef void rename_in_rtcp(const leg_record *leg, const leg_record *peer, srtp_pac
     """Where sources go out under other SSRCs, say so in RTCP too."""
     cdef rtcp_map m
     cdef srtp_packet source
+    cdef srtp_context *context
     m.speaker = renaming(peer.send[RTP])
     if m.speaker != NULL and packet.data[1] == RTCP_SR:
         # a report may come before the first packet of its source: the name that the source will have is settled now
         memset(&source, 0, sizeof(source))
         source.ssrc = load32(packet.data + 4)
-        sending_stream(context_at(peer.send[RTP]), &source)
+        context = context_at(peer.send[RTP])
+        if find_stream(context, source.ssrc) == NULL and context.stream_count < context.stream_limit:
+            sending_stream(context, &source)
+            packet.event = source.event
     m.heard = renaming(leg.send[RTP])
     if m.speaker != NULL or m.heard != NULL:
         map_rtcp(&m, packet.data, packet.len)
@@ -167,22 +174,26 @@ cdef inline const srtp_context *renaming(uint32_t context) noexcept nogil:
     return context_at(context) if context and context_at(context).flags & CONTEXT_RENAME else NULL
 
 
-cdef uint8_t depart(const leg_record *leg, srtp_packet *packet) noexcept nogil:
-    """Where the packet goes, and under which context."""
+cdef uint8_t depart(const leg_record *leg, engine_frame *frame, srtp_packet *packet) noexcept nogil:
+    """Where the packet goes, and under which context. The frame is addressed anew."""
     cdef const leg_record *peer
+    cdef uint32_t slot
     if leg.peer == 0:
         return DROP_NOT_JOINED
     peer = leg_at(leg.peer)
     if not packet.rtcp and (leg.hold or peer.hold):
         return DROP_HOLD
-    if peer.remote[remote_slot(peer, packet.rtcp)].family == 0:
+    slot = remote_slot(peer, packet.rtcp)
+    if peer.remote[slot].family == 0:
         return DROP_NO_REMOTE
+    frame.port = leg.peer * 2 + slot
+    frame.remote = peer.remote[slot]
+    packet.plain = leg.forward
     if leg.forward:
-        packet.context = 0
-        return DROP_NONE
+        # its octets are still encrypted, or nothing leaves
+        return DROP_NONE if context_at(packet.context).flags & CONTEXT_VERIFY else DROP_NO_KEY
     packet.context = peer.send[packet.rtcp]
-    if packet.context == 0 and peer.encrypted:
-        return DROP_NO_KEY
+    packet.plain = packet.context == 0 and not peer.encrypted
     if packet.rtcp:
         rename_in_rtcp(leg, peer, packet)
     return DROP_NONE
@@ -214,7 +225,7 @@ cdef int relay_batch(relay_state *self, engine_frame *frames, int count, uint64_
         packet = &self.packets[i]
         arrived(self, self.leg[i], &frames[i], packet, now_ns)
         if packet.verdict == DROP_NONE:
-            packet.verdict = depart(leg_at(self.leg[i]), packet)
+            packet.verdict = depart(leg_at(self.leg[i]), &frames[i], packet)
     protect_batch(self.packets, count, &self.jobs)
     for i in range(count):
         packet = &self.packets[i]
@@ -225,8 +236,6 @@ cdef int relay_batch(relay_state *self, engine_frame *frames, int count, uint64_
             leg.statistics[packet.rtcp].drops[packet.verdict] += 1
             continue
         frames[i].len = packet.len
-        frames[i].port = leg.peer * 2 + remote_slot(leg_at(leg.peer), packet.rtcp)
-        frames[i].remote = leg_at(leg.peer).remote[frames[i].port & 1]
         if not packet.rtcp:
             note_sending(&leg_at(leg.peer).statistics[RTP], packet)
         self.leaving[left] = &frames[i]

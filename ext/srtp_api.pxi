@@ -25,6 +25,7 @@ cdef uint32_t take_context(const srtp_suite *suite, int suite_number, bint rtcp,
     context.initial_index = options["srtcp_index"]
     if options["sender"]:
         context.flags |= CONTEXT_SENDER
+    context.fresh_seed = random64()
     if options["foreign"]:
         context.flags |= CONTEXT_FOREIGN
     if rtcp:
@@ -100,10 +101,11 @@ cdef class Context:
 
     def run(self, packet, bint rtcp, uint64_t now_ns, bint verify_only=False):
         """Protect (sender) or unprotect (receiver) one packet: bytes, or the drop reason's number."""
+        cdef bytes octets = bytes(packet)  # may run Python: before the shared buffer is touched
         cdef uint32_t number = self.number[rtcp]
         cdef srtp_context *context = context_at(number)
         cdef srtp_packet one
-        take_packet(&one, number, packet, rtcp, self.sender, API_ROOM)
+        take_packet(&one, number, octets, rtcp, self.sender, API_ROOM)
         if verify_only:
             context.flags |= CONTEXT_VERIFY
         run_packets(&one, 1, self.sender, now_ns)
@@ -112,17 +114,24 @@ cdef class Context:
 
     def rekey(self, Context before not None, uint64_t overlap_until_ns):
         """Take the place of `before`: its rollover counters are kept, its sources are known; packets under its key
-        are taken until overlap_until_ns. `before` is spent."""
+        are taken until overlap_until_ns. `before` is spent: it takes no packet any more."""
         cdef srtp_context *context
         cdef srtp_context *old
+        before.check()
         for rtcp in range(2):
             context = context_at(self.number[rtcp])
             old = context_at(before.number[rtcp])
+            carry_sources(old.previous, before.number[rtcp])
             free_context(old.previous)
             old.previous = 0
             context.previous = before.number[rtcp]
             context.overlap_until_ns = overlap_until_ns
             before.number[rtcp] = 0
+
+    cdef int check(self) except -1:
+        if self.number[RTP] == 0:
+            raise RuntimeError("another context took the place of this one")
+        return 0
 
     def rollover_counter(self, uint32_t ssrc):
         """The ROC of a source, or None where it is not known."""
@@ -135,6 +144,7 @@ cdef class Context:
         cdef srtp_stream *stream = find_stream(context, ssrc)
         cdef srtp_packet packet
         cdef uint64_t sequence
+        self.check()
         if stream == NULL and self.sender:
             packet.ssrc = ssrc
             stream = sending_stream(context, &packet)
@@ -159,37 +169,43 @@ cdef class Context:
             evict_oldest(rtp)
         while rtcp.first:
             evict_oldest(rtcp)
-        rtp.flags |= CONTEXT_RENAME
+        rtp.flags |= CONTEXT_RENAME | CONTEXT_FORGOT
+        # what was sent since the state was kept took its SSRCs from the permutation of then, nobody knows how many: take
+        # another one. Two of them meet by chance only, FRESH_SSRCS * FRESH_SSRCS / 2^32 at the very most.
+        rtp.fresh_seed = random64()
+        rtp.fresh_count = 0
         rtcp.initial_index = <uint32_t>min(<uint64_t>rtcp.initial_index + srtcp_skip, SRTCP_INDEX_END)
 
     def rename_unknown(self):
         """Sender: a source that the state does not know goes out under a fresh SSRC."""
-        context_at(self.number[RTP]).flags |= CONTEXT_RENAME
+        context_at(self.number[RTP]).flags |= CONTEXT_RENAME | CONTEXT_FORGOT
 
     def export_state(self):
         """Sources with their indices and windows; no key. Same layout number needed to restore."""
+        self.check()
         return export_contexts(self.number)
 
     def restore_state(self, bytes state not None):
-        """Take back what export_state gave. ValueError where it is not of this layout, suite and direction."""
+        """Take back what export_state gave. ValueError where it is not of this layout, suite and direction; the context
+        is dead then."""
+        self.check()
         restore_contexts(self.number, state)
 
 
-cdef int take_packet(srtp_packet *packet, uint32_t context, octets, bint rtcp, bint sender, uint8_t *room) except -1:
-    """Copy a bytes-like object into `room`; DROP_TOO_LONG where it has more than API_PACKET_MAX octets."""
-    cdef const uint8_t[::1] view = octets
+cdef void take_packet(srtp_packet *packet, uint32_t context, bytes octets, bint rtcp, bint sender,
+                      uint8_t *room) noexcept:
+    """Copy a packet into `room`; DROP_TOO_LONG where it has more than API_PACKET_MAX octets."""
+    cdef Py_ssize_t length = len(octets)
     memset(packet, 0, sizeof(srtp_packet))
     packet.data = room
     packet.context = context
     packet.rtcp = rtcp
-    if view.shape[0] > (API_PACKET_MAX if sender else API_PACKET_MAX + API_OVERHEAD - SRTP_TAIL_ROOM):
+    if length > (API_PACKET_MAX if sender else API_PACKET_MAX + API_OVERHEAD - SRTP_TAIL_ROOM):
         packet.verdict = DROP_TOO_LONG
-        return 0
-    packet.len = <uint32_t>view.shape[0]
+        return
+    packet.len = <uint32_t>length
     packet.room = packet.len + API_OVERHEAD
-    if packet.len:
-        memcpy(room, &view[0], packet.len)
-    return 0
+    memcpy(room, <const char *>octets, packet.len)
 
 
 cdef void run_packets(srtp_packet *packets, uint32_t count, bint sender, uint64_t now_ns) noexcept nogil:
@@ -206,16 +222,20 @@ def run_many(list pairs not None, bint sender, uint64_t now_ns):
     cdef Py_ssize_t done = 0, total = len(pairs), i, count
     cdef uint8_t *room
     cdef Context context
+    cdef bytes octets
     cdef bint rtcp
     results = []
+    taken = []
+    for context, packet in pairs:  # all that may run Python comes before the shared buffer is touched
+        if context.sender != sender:
+            raise TypeError("protect takes senders, unprotect takes receivers")
+        taken.append((context, bytes(packet)))
     while done < total:
         count = min(API_BATCH, total - done)
         room = API_ROOM
         for i in range(count):
-            context, octets = pairs[done + i]
-            if context.sender != sender:
-                raise TypeError("protect takes senders, unprotect takes receivers")
-            rtcp = len(octets) > 1 and 192 <= octets[1] <= 223
+            context, octets = taken[done + i]
+            rtcp = len(octets) > 1 and 192 <= (<const uint8_t *><const char *>octets)[1] <= 223
             take_packet(&packets[i], context.number[rtcp], octets, rtcp, sender, room)
             room += (packets[i].len + API_OVERHEAD + 63) & ~<size_t>63
         run_packets(packets, <uint32_t>count, sender, now_ns)

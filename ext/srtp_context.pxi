@@ -2,7 +2,18 @@
 
 cdef enum:
     SEARCH_RATE = 10            # trial authentications per second and context
+    FRESH_SSRCS = 1 << 14       # renamed sources per key; more of them than that is no telephone
     SENDS_RTCP = CONTEXT_SENDER | CONTEXT_RTCP  # counts its indices itself: no window
+
+
+cdef inline srtp_stream *peek_stream(const srtp_context *context, uint32_t ssrc) noexcept nogil:
+    """The source's record or NULL. Moves nothing: for packets that are not authentic yet."""
+    cdef uint32_t number = context.first
+    while number:
+        if stream_at(number).ssrc == ssrc:
+            return stream_at(number)
+        number = stream_at(number).next
+    return NULL
 
 
 cdef inline srtp_stream *find_stream(srtp_context *context, uint32_t ssrc) noexcept nogil:
@@ -31,19 +42,36 @@ cdef inline bint out_ssrc_taken(const srtp_context *context, uint32_t out_ssrc) 
     return False
 
 
-cdef uint32_t fresh_ssrc(const srtp_context *context) noexcept nogil:
-    """A random SSRC that neither leaves nor arrives under this context."""
-    cdef uint32_t ssrc, number
-    cdef bint taken = True
-    while taken:
-        ssrc = random32()
-        taken = False
-        number = context.first
-        while number:
-            if stream_at(number).out_ssrc == ssrc or stream_at(number).ssrc == ssrc:
-                taken = True
-            number = stream_at(number).next
-    return ssrc
+cdef bint ssrc_listed(const srtp_context *context, uint32_t ssrc) noexcept nogil:
+    """Whether a source arrives or leaves under this SSRC."""
+    cdef uint32_t number = context.first
+    while number:
+        if stream_at(number).out_ssrc == ssrc or stream_at(number).ssrc == ssrc:
+            return True
+        number = stream_at(number).next
+    return False
+
+
+cdef uint32_t permuted(uint64_t seed, uint32_t number) noexcept nogil:
+    """A permutation of 32-bit numbers that `seed` names (four Feistel rounds): random to look at, and none comes twice."""
+    cdef uint32_t left = number >> 16, right = number & 0xFFFF, mixed
+    cdef uint64_t i
+    for i in range(4):
+        mixed = left ^ <uint32_t>(mix64(seed + (i << 16 | right) * <uint64_t>0x9E3779B97F4A7C15) >> 48)
+        left = right
+        right = mixed
+    return left << 16 | right
+
+
+cdef int64_t fresh_ssrc(srtp_context *context) noexcept nogil:
+    """An SSRC of ours that was never used under this key, or -1 when FRESH_SSRCS were."""
+    cdef uint32_t ssrc
+    while context.fresh_count < FRESH_SSRCS:
+        ssrc = permuted(context.fresh_seed, context.fresh_count)
+        context.fresh_count += 1
+        if not ssrc_listed(context, ssrc):
+            return ssrc
+    return -1
 
 
 cdef srtp_stream *add_stream(srtp_context *context, uint32_t ssrc) noexcept nogil:
@@ -74,7 +102,25 @@ cdef srtp_stream *previous_stream(const srtp_context *context, uint32_t ssrc) no
     """The source under the key before this one: a re-key keeps the rollover counter (RFC 3711 3.3.1)."""
     if context.previous == 0:
         return NULL
-    return find_stream(context_at(context.previous), ssrc)
+    return peek_stream(context_at(context.previous), ssrc)
+
+
+cdef void carry_sources(uint32_t stale, uint32_t old) noexcept nogil:
+    """Before the key before last goes: sources that were silent under the last one keep their counters and names."""
+    cdef srtp_context *context = context_at(old)
+    cdef srtp_stream *stream
+    cdef srtp_stream *kept
+    cdef uint32_t number = context_at(stale).first if stale else 0
+    while number:
+        stream = stream_at(number)
+        number = stream.next
+        if peek_stream(context, stream.ssrc) == NULL and not out_ssrc_taken(context, stream.out_ssrc):
+            kept = add_stream(context, stream.ssrc)
+            if kept == NULL:
+                return
+            kept.out_ssrc = stream.out_ssrc
+            kept.highest = stream.highest
+            kept.estimated = stream.estimated
 
 
 cdef void free_context(uint32_t number) noexcept nogil:
@@ -96,8 +142,16 @@ cdef void free_context(uint32_t number) noexcept nogil:
         number = following
 
 
-cdef inline bint search_allowed(srtp_context *context, uint64_t now_ns) noexcept nogil:
-    """Take one of the trial authentications that the context has left (bucket of SEARCH_RATE, refilled in a second)."""
+cdef inline void set_verify(srtp_context *context, bint verify) noexcept nogil:
+    if verify:
+        context.flags |= CONTEXT_VERIFY
+    else:
+        context.flags &= ~CONTEXT_VERIFY
+
+
+cdef inline bint search_allowed(srtp_context *context, uint8_t spare, uint64_t now_ns) noexcept nogil:
+    """Take one of the trial authentications that the context has left (bucket of SEARCH_RATE, refilled in a second), but
+    leave `spare` of them."""
     cdef uint64_t step = <uint64_t>1000000000 // SEARCH_RATE
     cdef uint64_t earned
     if now_ns > context.refilled_ns:
@@ -108,7 +162,7 @@ cdef inline bint search_allowed(srtp_context *context, uint64_t now_ns) noexcept
         elif earned:
             context.tokens = <uint8_t>min(<uint64_t>SEARCH_RATE, context.tokens + earned)
             context.refilled_ns += earned * step
-    if context.tokens == 0:
+    if context.tokens <= spare:
         return False
     context.tokens -= 1
     return True

@@ -77,7 +77,7 @@ cdef int64_t estimate(srtp_context *context, srtp_stream *stream, srtp_packet *p
 
 cdef uint8_t check_index(srtp_context *context, srtp_packet *packet) noexcept nogil:
     """Set packet.index by the present state and hold it against the replay window."""
-    cdef srtp_stream *stream = find_stream(context, packet.ssrc)
+    cdef srtp_stream *stream = peek_stream(context, packet.ssrc)
     cdef int64_t index
     if not packet.rtcp:
         index = estimate(context, stream, packet)
@@ -179,7 +179,7 @@ cdef uint8_t settle(srtp_context *context, srtp_packet *packet, srtp_job *job, u
 
 
 cdef void unprotect_batch(srtp_packet *packets, uint32_t count, job_batch *batch, uint64_t now_ns) noexcept nogil:
-    """Unprotect in place every packet whose verdict is DROP_NONE and that has a context. At most 64."""
+    """Unprotect in place every packet whose verdict is DROP_NONE and that is not plain. At most 64."""
     cdef uint32_t i
     cdef srtp_packet *packet
     cdef srtp_context *context
@@ -187,7 +187,7 @@ cdef void unprotect_batch(srtp_packet *packets, uint32_t count, job_batch *batch
     for i in range(count):
         packet = &packets[i]
         packet.job = 0
-        if packet.verdict != DROP_NONE or packet.context == 0:
+        if packet.verdict != DROP_NONE or packet.plain:
             continue
         context = context_at(packet.context)
         if not context.live:

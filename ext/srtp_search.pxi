@@ -9,8 +9,10 @@ cdef enum:
 cdef extern from *:
     """
     #define SEARCH_PATIENCE_NS UINT64_C(2000000000) /* for the confirmation; then the search starts over */
+    #define TOLD_EVERY_NS UINT64_C(1000000000)      /* events that forged packets can cause, per context */
     """
     uint64_t SEARCH_PATIENCE_NS
+    uint64_t TOLD_EVERY_NS
 
 
 cdef srtp_search *search_slot(srtp_context *context, uint32_t ssrc) noexcept nogil:
@@ -20,7 +22,10 @@ cdef srtp_search *search_slot(srtp_context *context, uint32_t ssrc) noexcept nog
     for i in range(SEARCH_SLOTS):
         if context.search[i].failures and context.search[i].ssrc == ssrc:
             return &context.search[i]
-        if context.search[i].failures < least.failures:
+        # one that was found authentic once is not pushed out by those that never were
+        if context.search[i].pending < least.pending or (
+            context.search[i].pending == least.pending and context.search[i].failures < least.failures
+        ):
             least = &context.search[i]
     memset(least, 0, sizeof(srtp_search))
     least.ssrc = ssrc
@@ -47,7 +52,7 @@ cdef uint8_t confirm_search(srtp_context *context, srtp_packet *packet, srtp_sea
     cdef uint16_t ahead = <uint16_t>(rtp_sequence(packet.data) - slot.sequence)
     cdef uint64_t index = first + ahead
     cdef srtp_stream *stream
-    if not 0 < ahead <= SEARCH_REACH or index >= SRTP_INDEX_END or not search_allowed(context, now_ns):
+    if not 0 < ahead <= SEARCH_REACH or index >= SRTP_INDEX_END or not search_allowed(context, 0, now_ns):
         return DROP_AUTH_FAILED
     if not opens_at(context, packet, index, False):
         return DROP_AUTH_FAILED
@@ -62,26 +67,39 @@ cdef uint8_t confirm_search(srtp_context *context, srtp_packet *packet, srtp_sea
     return accept(context, packet)
 
 
-cdef bint search_roc(srtp_context *context, srtp_packet *packet, srtp_search *slot, uint32_t roc,
-                     uint64_t now_ns) noexcept nogil:
-    """Try one rollover counter, unless it was the estimate's or would go back behind what was received."""
-    cdef uint64_t index = (<uint64_t>roc << 16) | rtp_sequence(packet.data)
-    cdef srtp_stream *stream = find_stream(context, packet.ssrc)
-    if index == packet.index or (stream != NULL and stream.started and index <= stream.highest):
-        return False
-    if not search_allowed(context, now_ns) or not opens_at(context, packet, index, True):
-        return False
-    slot.roc = roc
-    slot.sequence = rtp_sequence(packet.data)
-    slot.pending = 1
-    slot.pending_ns = now_ns
-    return True
+cdef bint worth_trying(srtp_context *context, const srtp_packet *packet, uint64_t index) noexcept nogil:
+    """Not what the estimate was, and not back behind what was received: that would let recorded packets in again."""
+    cdef srtp_stream *stream = peek_stream(context, packet.ssrc)
+    return index != packet.index and (stream == NULL or not stream.started or index > stream.highest)
+
+
+cdef uint8_t search_rocs(srtp_context *context, srtp_packet *packet, srtp_search *slot, uint64_t now_ns) noexcept nogil:
+    """ROC 0 to 3 and the hints, as far as there are trials; goes on where the last failure stopped."""
+    cdef uint32_t count = <uint32_t>SEARCH_ROCS + context.hint_count, roc, i
+    cdef uint64_t index
+    for i in range(count):
+        roc = slot.next if slot.next < SEARCH_ROCS else context.hints[slot.next - SEARCH_ROCS]
+        index = (<uint64_t>roc << 16) | rtp_sequence(packet.data)
+        if worth_trying(context, packet, index):
+            if not search_allowed(context, 1, now_ns):
+                return DROP_AUTH_FAILED
+            if opens_at(context, packet, index, True):
+                slot.roc = roc
+                slot.sequence = rtp_sequence(packet.data)
+                slot.pending = 1
+                slot.pending_ns = now_ns
+                return DROP_ROC_UNKNOWN
+        slot.next = <uint8_t>((slot.next + 1) % count)
+        if slot.next == 0 and not slot.reported and now_ns >= context.told_ns:
+            slot.reported = 1
+            context.told_ns = now_ns + TOLD_EVERY_NS
+            packet.event = EVENT_ROC_UNKNOWN
+    return DROP_AUTH_FAILED
 
 
 cdef uint8_t search(srtp_context *context, srtp_packet *packet, uint64_t now_ns) noexcept nogil:
-    """ROC 0 to 3 and the hints, after SEARCH_AFTER failures of the source; committed at the second good packet."""
+    """Look for the rollover counter after SEARCH_AFTER failures of the source; committed at the second good packet."""
     cdef srtp_search *slot = search_slot(context, packet.ssrc)
-    cdef uint32_t i
     if slot.failures < 255:
         slot.failures += 1
     if slot.pending and now_ns - slot.pending_ns > SEARCH_PATIENCE_NS:
@@ -90,13 +108,7 @@ cdef uint8_t search(srtp_context *context, srtp_packet *packet, uint64_t now_ns)
         return confirm_search(context, packet, slot, now_ns)
     if slot.failures <= SEARCH_AFTER:
         return DROP_AUTH_FAILED
-    for i in range(<uint32_t>SEARCH_ROCS + context.hint_count):
-        if search_roc(context, packet, slot, i if i < SEARCH_ROCS else context.hints[i - SEARCH_ROCS], now_ns):
-            return DROP_ROC_UNKNOWN
-    if not slot.reported:
-        slot.reported = 1
-        packet.event = EVENT_ROC_UNKNOWN
-    return DROP_AUTH_FAILED
+    return search_rocs(context, packet, slot, now_ns)
 
 
 cdef uint8_t diagnose(srtp_context *context, srtp_packet *packet, uint64_t now_ns) noexcept nogil:
@@ -125,6 +137,7 @@ cdef uint8_t under_previous_key(srtp_context *context, srtp_packet *packet, uint
     cdef srtp_job job
     if now_ns >= context.overlap_until_ns:
         return DROP_AUTH_FAILED
+    set_verify(before, context.flags & CONTEXT_VERIFY != 0)
     if examine(before, &trial, &job) != DROP_NONE:
         return DROP_AUTH_FAILED
     open_one(before.cipher, &job)
@@ -142,8 +155,8 @@ cdef uint8_t failed(srtp_context *context, srtp_packet *packet, uint64_t now_ns)
     cdef uint8_t verdict
     if context.previous:
         if not packet.rtcp:
-            stream = find_stream(context, packet.ssrc)
-            zero = (<uint64_t>context.initial_roc << 16) | rtp_sequence(packet.data)
+            stream = peek_stream(context, packet.ssrc)
+            zero = rtp_sequence(packet.data)
             # after a re-key senders keep the rollover counter (RFC 3711 3.3.1) or start over (RFC 4568 7.1.4)
             if (stream == NULL or not stream.started) and zero != packet.index:
                 if opens_at(context, packet, zero, False):

@@ -33,7 +33,7 @@ cdef void evict_oldest(srtp_context *context) noexcept nogil:
     if context.flags & CONTEXT_RTCP:
         context.initial_index = max(context.initial_index, <uint32_t>stream_at(number).highest)
     else:
-        context.flags |= CONTEXT_RENAME | CONTEXT_EVICTED
+        context.flags |= CONTEXT_RENAME | CONTEXT_FORGOT
     arena_give(&STATE.wides, stream_at(number).wide)
     arena_give(&STATE.streams, number)
     context.stream_count -= 1
@@ -42,48 +42,50 @@ cdef void evict_oldest(srtp_context *context) noexcept nogil:
 cdef srtp_stream *sending_stream(srtp_context *context, srtp_packet *packet) noexcept nogil:
     """The record of packet.ssrc, made where it is new; NULL when the arena is full."""
     cdef srtp_stream *stream = find_stream(context, packet.ssrc)
-    cdef srtp_stream *before
-    cdef bint taken
+    cdef srtp_stream *before = NULL
+    cdef int64_t out_ssrc = packet.ssrc
+    cdef bint taken = False
     if stream != NULL:
         return stream
     if context.stream_count >= context.stream_limit:
         evict_oldest(context)
-    taken = out_ssrc_taken(context, packet.ssrc)
-    stream = add_stream(context, packet.ssrc)
-    if stream == NULL or context.flags & CONTEXT_RTCP:
-        return stream
-    before = NULL if context.flags & CONTEXT_EVICTED else previous_stream(context, packet.ssrc)
-    if before != NULL and not out_ssrc_taken_by_other(context, stream, before.out_ssrc):
-        stream.out_ssrc = before.out_ssrc
-        context.flags |= context_at(context.previous).flags & CONTEXT_RENAME
+    if not context.flags & CONTEXT_RTCP:
+        if not context.flags & CONTEXT_FORGOT:
+            before = previous_stream(context, packet.ssrc)
+        if before != NULL and out_ssrc_taken(context, before.out_ssrc):
+            before = NULL
+        taken = out_ssrc_taken(context, packet.ssrc)
+        if before != NULL:
+            out_ssrc = before.out_ssrc
+        elif taken or context.flags & (CONTEXT_RENAME | CONTEXT_FORGOT):
+            out_ssrc = fresh_ssrc(context)
+    stream = add_stream(context, packet.ssrc) if out_ssrc >= 0 else NULL
+    if stream == NULL:
+        return NULL
+    if out_ssrc != packet.ssrc:
+        stream.out_ssrc = <uint32_t>out_ssrc
+        context.flags |= CONTEXT_RENAME  # from now on RTCP has SSRCs to map
+    if before != NULL:
         stream.highest = before.highest
         stream.estimated = before.estimated
-    elif taken or context.flags & CONTEXT_RENAME:
-        stream.out_ssrc = fresh_ssrc(context)
-        context.flags |= CONTEXT_RENAME  # from now on RTCP has SSRCs to map
-        if taken:
-            packet.event = EVENT_SSRC_RENAMED
+    elif taken:
+        packet.event = EVENT_SSRC_RENAMED
     return stream
 
 
-cdef inline bint out_ssrc_taken_by_other(srtp_context *context, srtp_stream *own, uint32_t out_ssrc) noexcept nogil:
-    cdef uint32_t number = context.first
-    while number:
-        if stream_at(number) != own and stream_at(number).out_ssrc == out_ssrc:
-            return True
-        number = stream_at(number).next
-    return False
-
-
-cdef void restart_source(srtp_context *context, srtp_stream *stream, srtp_packet *packet) noexcept nogil:
+cdef uint8_t restart_source(srtp_context *context, srtp_stream *stream, srtp_packet *packet) noexcept nogil:
     """Go on under a new SSRC whose indices start at ROC 0. The old one is not remembered, so it, too, is renamed
     where it comes in."""
-    stream.out_ssrc = fresh_ssrc(context)
+    cdef int64_t out_ssrc = fresh_ssrc(context)
+    if out_ssrc < 0:
+        return DROP_SSRC_LIMIT
+    stream.out_ssrc = <uint32_t>out_ssrc
     stream.started = stream.estimated = 0
     stream.highest = 0
     stream.restart_pending = stream.duplicate_run = 0
     context.flags |= CONTEXT_RENAME
     packet.event = EVENT_SOURCE_RESTARTED
+    return DROP_NONE
 
 
 cdef uint8_t refused_index(srtp_context *context, srtp_stream *stream, srtp_packet *packet, uint16_t sequence,
@@ -101,8 +103,7 @@ cdef uint8_t refused_index(srtp_context *context, srtp_stream *stream, srtp_pack
         stream.duplicate_next = <uint16_t>(sequence + 1)
         confirmed = stream.duplicate_run >= DUPLICATE_RUN
     if confirmed:
-        restart_source(context, stream, packet)
-        return DROP_NONE
+        return restart_source(context, stream, packet)
     return DROP_TX_TOO_OLD if verdict == DROP_TOO_OLD else DROP_TX_DUPLICATE
 
 
@@ -232,14 +233,14 @@ cdef uint8_t protect_rtcp(srtp_context *context, srtp_packet *packet, srtp_job *
 
 
 cdef void protect_batch(srtp_packet *packets, uint32_t count, job_batch *batch) noexcept nogil:
-    """Protect in place every packet whose verdict is DROP_NONE and that has a context. At most 64."""
+    """Protect in place every packet whose verdict is DROP_NONE and that is not to stay plain. At most 64."""
     cdef uint32_t i
     cdef srtp_packet *packet
     cdef srtp_context *context
     batch_start(batch)
     for i in range(count):
         packet = &packets[i]
-        if packet.verdict != DROP_NONE or packet.context == 0:
+        if packet.verdict != DROP_NONE or packet.plain:
             continue
         context = context_at(packet.context)
         if not context.live:

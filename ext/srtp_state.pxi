@@ -7,12 +7,14 @@ cdef extern from *:
         char magic[8];
         uint32_t layout;
         uint32_t streams;
+        uint16_t flags;
+        uint16_t window;
         uint8_t suite;
-        uint8_t flags;
         uint8_t key_count;
         uint8_t active;
-        uint16_t window;
-        uint16_t reserved;
+        uint8_t reserved;
+        uint32_t fresh_count;
+        uint64_t fresh_seed;
         uint32_t initial_roc;
         uint32_t initial_index;
         uint64_t left[CONTEXT_KEYS];
@@ -24,17 +26,20 @@ cdef extern from *:
         char *magic
         uint32_t layout
         uint32_t streams
+        uint16_t flags
+        uint16_t window
         uint8_t suite
-        uint8_t flags
         uint8_t key_count
         uint8_t active
-        uint16_t window
+        uint32_t fresh_count
+        uint64_t fresh_seed
         uint32_t initial_roc
         uint32_t initial_index
         uint64_t *left
 
 cdef enum:
     STATE_FLAGS = CONTEXT_SENDER | CONTEXT_RTCP
+    STATE_KNOWLEDGE = CONTEXT_RENAME | CONTEXT_FORGOT
 
 
 cdef size_t state_size(const srtp_context *context) noexcept nogil:
@@ -49,6 +54,7 @@ cdef size_t state_size(const srtp_context *context) noexcept nogil:
 cdef size_t export_context(const srtp_context *context, uint8_t *out) noexcept nogil:
     """Write the context's state, state_size() octets."""
     cdef state_header header
+    cdef srtp_stream kept
     cdef uint8_t *start = out
     cdef uint32_t number = context.first
     memset(&header, 0, sizeof(header))
@@ -56,7 +62,9 @@ cdef size_t export_context(const srtp_context *context, uint8_t *out) noexcept n
     header.layout = STATE_LAYOUT
     header.streams = context.stream_count
     header.suite = context.suite
-    header.flags = context.flags & (STATE_FLAGS | CONTEXT_RENAME)
+    header.flags = context.flags & (STATE_FLAGS | STATE_KNOWLEDGE)
+    header.fresh_count = context.fresh_count
+    header.fresh_seed = context.fresh_seed
     header.key_count = context.key_count
     header.active = context.active
     header.window = context.window
@@ -66,7 +74,10 @@ cdef size_t export_context(const srtp_context *context, uint8_t *out) noexcept n
     memcpy(out, &header, sizeof(header))
     out += sizeof(header)
     while number:
-        memcpy(out, stream_at(number), sizeof(srtp_stream))
+        kept = stream_at(number)[0]
+        kept.next = 0  # record numbers mean nothing elsewhere
+        kept.wide = kept.wide != 0
+        memcpy(out, &kept, sizeof(srtp_stream))
         out += sizeof(srtp_stream)
         if stream_at(number).wide:
             memcpy(out, arena_at(&STATE.wides, stream_at(number).wide), sizeof(srtp_wide))
@@ -94,6 +105,8 @@ cdef int restore_stream(srtp_context *context, const uint8_t *octets, size_t lef
     memcpy(&kept, octets, sizeof(srtp_stream))
     if kept.wide and left < sizeof(srtp_stream) + sizeof(srtp_wide):
         raise ValueError("the state is cut short")
+    if kept.highest > (SRTCP_INDEX_END if context.flags & CONTEXT_RTCP else SRTP_INDEX_END - 1):
+        raise ValueError("the state holds an index that no packet can have")
     if find_stream(context, kept.ssrc) != NULL:
         raise ValueError("the state names a source twice, or one that this context knows already")
     stream = add_stream(context, kept.ssrc)
@@ -122,7 +135,7 @@ cdef void reverse_streams(srtp_context *context) noexcept nogil:
 
 
 cdef size_t restore_context(srtp_context *context, const uint8_t *octets, size_t left) except 0:
-    """The octets it took, or ValueError; a context that a fault was found for is not to be used."""
+    """The octets it took, or ValueError."""
     cdef state_header header
     cdef size_t at = sizeof(header)
     cdef int i
@@ -133,14 +146,18 @@ cdef size_t restore_context(srtp_context *context, const uint8_t *octets, size_t
         raise ValueError("not the state of an SRTP context, or of another version")
     if header.suite != context.suite or header.flags & STATE_FLAGS != context.flags & STATE_FLAGS:
         raise ValueError("the state is of another suite or direction")
+    if header.initial_index > SRTCP_INDEX_END:
+        raise ValueError("the state holds an index that no packet can have")
     if header.key_count != context.key_count or header.active >= context.key_count:
         raise ValueError("the state is of another number of master keys")
-    if context.first:
-        raise ValueError("state is restored before the first packet only")
+    if context.first or context.previous:
+        raise ValueError("state is restored before the first packet only, and not after a re-key")
     for _ in range(header.streams):
         at += restore_stream(context, octets + at, left - at)
     reverse_streams(context)
-    context.flags |= header.flags & CONTEXT_RENAME
+    context.flags |= header.flags & STATE_KNOWLEDGE
+    context.fresh_count = header.fresh_count
+    context.fresh_seed = header.fresh_seed
     context.active = header.active
     context.initial_roc = header.initial_roc
     context.initial_index = max(context.initial_index, header.initial_index)
@@ -150,9 +167,14 @@ cdef size_t restore_context(srtp_context *context, const uint8_t *octets, size_t
 
 
 cdef int restore_contexts(uint32_t *number, bytes state) except -1:
+    """Both contexts, or neither: one that was told half of what it sent must not send."""
     cdef const uint8_t *octets = <const uint8_t *><const char *>state
-    cdef size_t left = len(state)
-    cdef size_t first = restore_context(context_at(number[RTP]), octets, left)
-    if first + restore_context(context_at(number[RTCP]), octets + first, left - first) != left:
-        raise ValueError("the state has octets too many")
+    cdef size_t left = len(state), first
+    try:
+        first = restore_context(context_at(number[RTP]), octets, left)
+        if first + restore_context(context_at(number[RTCP]), octets + first, left - first) != left:
+            raise ValueError("the state has octets too many")
+    except ValueError:
+        context_at(number[RTP]).live = context_at(number[RTCP]).live = 0
+        raise
     return 0

@@ -40,7 +40,7 @@ enum srtp_context_flag {
     CONTEXT_RENAME = 32,      /* every source goes on under an outgoing SSRC of ours (unclean restart) */
     CONTEXT_LIBSRTP = 64,
     CONTEXT_SEARCHING = 128,  /* a search slot is in use */
-    CONTEXT_EVICTED = 256,    /* a source was forgotten: none is taken over from the key before any more */
+    CONTEXT_FORGOT = 256,     /* the key may have been used under SSRCs that are not in the list any more */
 };
 
 /* One source under one context. Sender, SRTP: `highest` is the newest index sent, the window what was sent.
@@ -73,7 +73,8 @@ typedef struct srtp_search {
     uint8_t failures;
     uint8_t pending;
     uint8_t reported;
-    uint8_t reserved[3];
+    uint8_t next;               /* candidate to try next: tokens may come one at a time */
+    uint8_t reserved[2];
     uint64_t pending_ns;        /* when that packet came */
 } srtp_search;
 
@@ -101,7 +102,10 @@ typedef struct srtp_context {
     uint64_t examine_at_ns;     /* next failure whose cause is looked for */
     uint8_t tokens;             /* trial authentications left, refilled at SEARCH_RATE */
     uint8_t hint_count;
-    uint8_t reserved[6];
+    uint8_t reserved[2];
+    uint32_t fresh_count;       /* SSRCs of ours taken from the permutation that fresh_seed names */
+    uint64_t fresh_seed;
+    uint64_t told_ns;           /* when an unknown rollover counter was last told of */
     uint32_t hints[SEARCH_HINTS];
     srtp_search search[SEARCH_SLOTS];
 } __attribute__((aligned(64))) srtp_context;
@@ -175,7 +179,8 @@ typedef struct srtp_packet {
     uint8_t slot;               /* of the context's keys */
     uint8_t newest;             /* the index is the newest of its source */
     uint8_t cause;              /* after a failure: counter that names its cause, or 0 */
-    uint16_t job;
+    uint8_t plain;              /* passes as it is: no context is asked */
+    uint8_t job;
     uint32_t ssrc;
     uint32_t out_ssrc;
     uint64_t index;

@@ -218,7 +218,7 @@ cdef extern from "state.h" nogil:
         CONTEXT_RENAME
         CONTEXT_LIBSRTP
         CONTEXT_SEARCHING
-        CONTEXT_EVICTED
+        CONTEXT_FORGOT
         SOURCE_AUTHENTICATED
         SOURCE_STRICT
         SOURCE_LEARN_ONCE
@@ -247,6 +247,7 @@ cdef extern from "state.h" nogil:
         uint8_t failures
         uint8_t pending
         uint8_t reported
+        uint8_t next
         uint64_t pending_ns
 
     ctypedef struct srtp_context:
@@ -263,6 +264,9 @@ cdef extern from "state.h" nogil:
         uint16_t stream_count
         uint8_t tokens
         uint8_t hint_count
+        uint32_t fresh_count
+        uint64_t fresh_seed
+        uint64_t told_ns
         uint32_t first
         uint32_t previous
         uint32_t initial_roc
@@ -328,7 +332,8 @@ cdef extern from "state.h" nogil:
         uint8_t slot
         uint8_t newest
         uint8_t cause
-        uint16_t job
+        uint8_t plain
+        uint8_t job
         uint32_t ssrc
         uint32_t out_ssrc
         uint64_t index

@@ -1,5 +1,5 @@
 # Replay window (RFC 3711 3.3.2), the same for what was received and for what was sent: a ring of bits, the bit of
-# index i at i mod size. Bits ahead of the newest index are always clear.
+# index i at i mod size. A bit is cleared when the newest index passes over it.
 
 cdef inline uint64_t *window_words(srtp_stream *stream) noexcept nogil:
     if stream.wide:

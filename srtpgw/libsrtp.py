@@ -309,6 +309,8 @@ def _check(suite: str, keys: Sequence[tuple[bytes, bytes]], parameters: _Paramet
     mkis = {mki for _, mki in keys}
     if len(mkis) < len(keys) or len({len(mki) for mki in mkis}) != 1 or len(keys[0][1]) > MKI_MAX:
         raise LibsrtpError(f"MKIs must differ and have one length up to {MKI_MAX} octets")
+    if keys[0][1] and not all(_address(name) for name in PACKET_FUNCTIONS if name.endswith("_mki")):
+        raise LibsrtpError("this libsrtp does not export its functions for MKI")
     if not WINDOW_MIN <= parameters.window <= WINDOW_MAX:
         raise LibsrtpError(f"the window may be {WINDOW_MIN} to {WINDOW_MAX} packets, not {parameters.window}")
     if "GCM" in suite and not (parameters.encrypt_rtp and parameters.authenticate_rtp):

@@ -286,7 +286,8 @@ class _Direction:
         return self.context.export_state()
 
     def restore_state(self, state: bytes) -> None:
-        """Take up where `export_state` left off. ValueError where the state is damaged or of another kind."""
+        """Take up where `export_state` left off, before the first packet. ValueError where the state is damaged or of
+        another kind; the context then takes no packet any more."""
         self._native_only()
         self.context.restore_state(state)
 

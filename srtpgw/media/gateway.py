@@ -20,7 +20,7 @@ from dataclasses import fields, replace
 from typing import Any, Literal, Self
 
 from srtpgw import _native
-from srtpgw.errors import KeyReuse, LimitReached, MediaError, PortUnavailable
+from srtpgw.errors import LimitReached, MediaError, PortUnavailable
 from srtpgw.media.address import Address
 from srtpgw.media.endpoint import address_of, endpoint_of
 from srtpgw.media.keys import same_keys
@@ -31,6 +31,7 @@ from srtpgw.media.session import Leg, Session
 from srtpgw.media.statistics import Event, GatewayStatistics
 from srtpgw.srtp import Provider, Receiver, Sender
 
+ADDRESSING = ("remote", "remote_rtcp", "source")
 FIXED = ("type", "local", "family", "rtcp_mux")  # of a leg, as long as it is open
 SRTCP_SKIP = 1 << 20  # SRTCP indices passed over when the kept state is older than the last packet
 EVENTS_KEPT = 10_000  # that nobody has asked for yet; older ones are forgotten
@@ -149,19 +150,21 @@ class MediaGateway:
                 raise MediaError(f"{name} cannot be changed on an open leg")
         settings = replace(leg.settings, **changes)
         settings.check(self.media_encryption)
+        if settings.encrypted != leg.settings.encrypted:
+            raise MediaError("a leg does not change between plain and encrypted: open another")
         told = _native_settings(settings)
         receive, transmit = _rekeyed(leg.settings, settings)
+        if receive or transmit:
+            self._check_rekey(leg, settings, receive, transmit)
+        receiver, sender = self._contexts(settings, receive, transmit)
         self._set_dscp(leg, settings.dscp)
         if receive or transmit:
-            self._check_rekey(leg, settings)
-            if transmit and not settings.sending_state:
-                self._keys.check_unused(settings.transmit_keys)
-            receiver, sender = self._contexts(settings, receive, transmit)
-            self._set_contexts(leg, receiver, sender, overlap)
             self._keys.put(leg.id, settings.receive_keys, settings.transmit_keys)
             if transmit and leg.session is not None:
-                self._keys.spend(settings.transmit_keys)
-        addressed = any(name in changes for name in ("remote", "remote_rtcp", "source"))
+                self._keys.use(settings.transmit_keys, self._forwarded_to(leg))
+            self._set_contexts(leg, receiver, sender, overlap)
+        # an address that is only said again does not undo what was learnt since
+        addressed = any(getattr(settings, name) != getattr(leg.settings, name) for name in ADDRESSING)
         leg.native.update(told, addressed)
         leg.settings = _without_state(settings)
 
@@ -181,15 +184,13 @@ class MediaGateway:
         self._keys.check_join(a.id, a.settings.transmit_keys, b.id if back else 0)
         for leg, forwarded in ((b, onward), (a, back)):
             if not forwarded and any(key.foreign for key in leg.settings.transmit_keys):
-                raise KeyReuse(
-                    f"{leg!r}: its sending key was not generated here, and may only forward what was verified"
-                )
+                self._keys.refuse(f"{leg!r}: its sending key was not generated here, and may forward only")
+            self._keys.check_use(leg.settings.transmit_keys, forwarded)
         self._move(b, a.native.worker)
+        self._keys.use(b.settings.transmit_keys, onward)
+        self._keys.use(a.settings.transmit_keys, back)
         a.native.join(b.native, onward)
         b.native.join(a.native, back)
-        for leg, forwarded in ((b, onward), (a, back)):
-            if not forwarded:
-                self._keys.spend(leg.settings.transmit_keys)
         session = Session((a, b))
         a.session = b.session = session
         return session
@@ -202,7 +203,9 @@ class MediaGateway:
             self._take_down(leg)
 
     def shutdown(self) -> None:
-        """Close everything and end the workers. Again is harmless."""
+        """Close everything and end the workers. Again is harmless; in a forked child nothing happens."""
+        if any(worker.forked for worker in self._workers):
+            return
         for leg in self.legs:
             self._part(leg)
             self._take_down(leg)
@@ -254,7 +257,15 @@ class MediaGateway:
             if self._legs[number].session is not None:
                 self._keys.refuse(f"leg {number}, which is joined already, uses the same key the other way")
 
-    def _check_rekey(self, leg: Leg, settings: LegSettings) -> None:
+    def _forwarded_to(self, leg: Leg) -> bool:
+        """Whether packets of the leg's peer leave it as they are."""
+        return leg.session is not None and any(_forwards(peer, leg) for peer in leg.session.legs if peer is not leg)
+
+    def _check_rekey(self, leg: Leg, settings: LegSettings, receive: bool, transmit: bool) -> None:
+        if receive:
+            self._keys.check_receiving(leg.id, settings.receive_keys)
+        if transmit and not settings.sending_state and not self._forwarded_to(leg):
+            self._keys.check_unused(settings.transmit_keys)
         self._keys.check(leg.id, settings.receive_keys, settings.transmit_keys)
         if leg.session is None:
             self._check_keys(leg.id, settings)
@@ -263,6 +274,7 @@ class MediaGateway:
         proposed = Leg(settings, leg.local, leg.native)
         if (_forwards(proposed, peer), _forwards(peer, proposed)) != (_forwards(leg, peer), _forwards(peer, leg)):
             raise MediaError("a leg does not change to or from verify-and-forward while it is joined")
+        self._keys.check_use(settings.transmit_keys, _forwards(peer, leg))
         if not _forwards(peer, leg):
             self._keys.check_join(leg.id, settings.transmit_keys, 0)
             if any(key.foreign for key in settings.transmit_keys):
@@ -376,7 +388,7 @@ class MediaGateway:
         leg.native.deactivate()
         self._gather_events()
         leg.open = False
-        self._keys.remove(leg.id)
+        self._keys.forget(leg.id)
         self._legs.pop(leg.id, None)
         if leg.settings.local is None:
             self._ports.give_back(leg.local.port)
@@ -431,6 +443,8 @@ def _without_state(settings: LegSettings) -> LegSettings:
 
 def _resume(sender: Sender, settings: LegSettings) -> None:
     """Take up the indices that these keys were last used with."""
+    if settings.rename_sources != "none" and sender.provider != "native":
+        raise ValueError(f"{sender.provider} cannot rename sources")
     if settings.sending_state:
         sender.restore_state(settings.sending_state)
     if settings.rename_sources == "all":

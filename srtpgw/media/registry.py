@@ -21,6 +21,8 @@ class KeyRegistry:
         self._sending: dict[bytes, int] = {}
         self._held: dict[int, tuple[list[bytes], list[bytes]]] = {}
         self._spent: set[bytes] = set()
+        self._borrowed: set[bytes] = set()
+        self._heard: dict[int, set[bytes]] = {}
         self.refused = 0
 
     def check(self, leg: int, receive: Iterable[MasterKey], transmit: Iterable[MasterKey]) -> None:
@@ -36,9 +38,20 @@ class KeyRegistry:
         if any(fingerprint(key) in self._spent for key in transmit):
             self.refuse("a sending key was in use before, and comes without the sending state of then")
 
-    def spend(self, transmit: Iterable[MasterKey]) -> None:
-        """From now on packets are protected with these keys."""
-        self._spent.update(map(fingerprint, transmit))
+    def check_use(self, transmit: Iterable[MasterKey], forwarded: bool) -> None:
+        """KeyReuse where a key that protected is to forward, or the reverse: the far end's indices are not ours."""
+        other = self._spent if forwarded else self._borrowed
+        if any(fingerprint(key) in other for key in transmit):
+            self.refuse("a sending key either protects, or belongs to what is forwarded: never both")
+
+    def use(self, transmit: Iterable[MasterKey], forwarded: bool) -> None:
+        """From now on packets leave under these keys, forwarded as they are or protected here."""
+        (self._borrowed if forwarded else self._spent).update(map(fingerprint, transmit))
+
+    def check_receiving(self, leg: int, receive: Iterable[MasterKey]) -> None:
+        """KeyReuse where a leg would go back to a key it received under: recorded packets would be taken again."""
+        if any(fingerprint(key) in self._heard.get(leg, ()) for key in receive):
+            self.refuse(f"leg {leg} received under this key before")
 
     def check_join(self, leg: int, transmit: Iterable[MasterKey], forwarded_from: int) -> None:
         """KeyReuse where a sending key of `leg` is what another leg receives under, unless that leg's packets are
@@ -60,11 +73,17 @@ class KeyRegistry:
         """The leg holds these keys now, and none it held before."""
         self.remove(leg)
         self._held[leg] = ([fingerprint(key) for key in receive], [fingerprint(key) for key in transmit])
+        self._heard.setdefault(leg, set()).update(self._held[leg][0])
         for held, marks in zip((self._receiving, self._sending), self._held[leg], strict=True):
             held.update(dict.fromkeys(marks, leg))
 
+    def forget(self, leg: int) -> None:
+        """The leg is closed."""
+        self.remove(leg)
+        self._heard.pop(leg, None)
+
     def remove(self, leg: int) -> None:
-        """Forget a leg's keys."""
+        """Take away the leg's present keys."""
         for held, marks in zip((self._receiving, self._sending), self._held.pop(leg, ([], [])), strict=True):
             for mark in marks:
                 del held[mark]
