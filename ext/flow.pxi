@@ -86,7 +86,7 @@ cdef void apply_contexts(void *argument) noexcept nogil:
         change.replaced[i] = place[0]
         if place[0]:
             old = context_at(place[0])
-            carry_sources(old.previous, place[0])
+            carry_sources(place[0])
             change.stale[i] = old.previous
             old.previous = 0
             fresh.previous = place[0]
@@ -220,7 +220,9 @@ cdef struct state_copy:
 
 cdef void copy_state(void *argument) noexcept nogil:
     cdef state_copy *copy = <state_copy *>argument
-    cdef size_t first = state_size(context_at(copy.contexts[RTP]))
+    cdef size_t first
+    carry_sources(copy.contexts[RTP])
+    first = state_size(context_at(copy.contexts[RTP]))
     copy.size = first + state_size(context_at(copy.contexts[RTCP]))
     copy.out = <uint8_t *>malloc(copy.size)
     if copy.out != NULL:

@@ -75,7 +75,7 @@ cdef uint8_t provider_protect(srtp_packet *packet) noexcept nogil:
 
 
 cdef bint provider_newest(srtp_context *context, srtp_packet *packet) noexcept nogil:
-    """Is this packet the newest of its source? libsrtp does not tell its index, so sequence numbers are followed here."""
+    """Is this packet the newest of its source? libsrtp does not tell its index: sequence numbers are followed here."""
     cdef srtp_stream *stream = find_stream(context, packet.ssrc)
     cdef int64_t index
     if stream == NULL:

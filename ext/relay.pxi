@@ -151,23 +151,34 @@ cdef void arrived(relay_state *self, uint32_t number, const engine_frame *frame,
         push_event(self.events, EVENT_MEDIA_RESUMED, number, packet.rtcp, packet, NULL, now_ns)
 
 
-cdef void rename_in_rtcp(const leg_record *leg, const leg_record *peer, srtp_packet *packet) noexcept nogil:
+cdef uint8_t name_speaker(srtp_context *context, srtp_packet *packet) noexcept nogil:
+    """A report may come before the first packet of its source: the name that the source will have is settled now. Where
+    the key's past is not known no other name is safe, as SRTCP counts its indices by it."""
+    cdef bint needed = context.flags & CONTEXT_FORGOT != 0
+    cdef srtp_packet source
+    if not needed and packet.data[1] != RTCP_SR:
+        return DROP_NONE
+    memset(&source, 0, sizeof(source))
+    source.ssrc = load32(packet.data + 4)
+    if peek_stream(context, source.ssrc) != NULL:
+        return DROP_NONE
+    if context.stream_count < context.stream_limit and sending_stream(context, &source) != NULL:
+        packet.event = source.event
+        return DROP_NONE
+    return DROP_SSRC_LIMIT if needed else DROP_NONE
+
+
+cdef uint8_t rename_in_rtcp(const leg_record *leg, const leg_record *peer, srtp_packet *packet) noexcept nogil:
     """Where sources go out under other SSRCs, say so in RTCP too."""
     cdef rtcp_map m
-    cdef srtp_packet source
-    cdef srtp_context *context
+    cdef uint8_t verdict = DROP_NONE
     m.speaker = renaming(peer.send[RTP])
-    if m.speaker != NULL and packet.data[1] == RTCP_SR:
-        # a report may come before the first packet of its source: the name that the source will have is settled now
-        memset(&source, 0, sizeof(source))
-        source.ssrc = load32(packet.data + 4)
-        context = context_at(peer.send[RTP])
-        if find_stream(context, source.ssrc) == NULL and context.stream_count < context.stream_limit:
-            sending_stream(context, &source)
-            packet.event = source.event
     m.heard = renaming(leg.send[RTP])
-    if m.speaker != NULL or m.heard != NULL:
+    if m.speaker != NULL:
+        verdict = name_speaker(context_at(peer.send[RTP]), packet)
+    if verdict == DROP_NONE and (m.speaker != NULL or m.heard != NULL):
         map_rtcp(&m, packet.data, packet.len)
+    return verdict
 
 
 cdef inline const srtp_context *renaming(uint32_t context) noexcept nogil:
@@ -194,9 +205,7 @@ cdef uint8_t depart(const leg_record *leg, engine_frame *frame, srtp_packet *pac
         return DROP_NONE if context_at(packet.context).flags & CONTEXT_VERIFY else DROP_NO_KEY
     packet.context = peer.send[packet.rtcp]
     packet.plain = packet.context == 0 and not peer.encrypted
-    if packet.rtcp:
-        rename_in_rtcp(leg, peer, packet)
-    return DROP_NONE
+    return rename_in_rtcp(leg, peer, packet) if packet.rtcp else DROP_NONE
 
 
 cdef inline void note_sending(leg_statistics *s, const srtp_packet *packet) noexcept nogil:

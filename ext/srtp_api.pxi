@@ -121,7 +121,7 @@ cdef class Context:
         for rtcp in range(2):
             context = context_at(self.number[rtcp])
             old = context_at(before.number[rtcp])
-            carry_sources(old.previous, before.number[rtcp])
+            carry_sources(before.number[rtcp])
             free_context(old.previous)
             old.previous = 0
             context.previous = before.number[rtcp]
@@ -170,8 +170,8 @@ cdef class Context:
         while rtcp.first:
             evict_oldest(rtcp)
         rtp.flags |= CONTEXT_RENAME | CONTEXT_FORGOT
-        # what was sent since the state was kept took its SSRCs from the permutation of then, nobody knows how many: take
-        # another one. Two of them meet by chance only, FRESH_SSRCS * FRESH_SSRCS / 2^32 at the very most.
+        # what was sent since the state was kept took its SSRCs from the permutation of then, nobody knows how many:
+        # take another one. Two of them meet by chance only, FRESH_SSRCS * FRESH_SSRCS / 2^32 at the very most.
         rtp.fresh_seed = random64()
         rtp.fresh_count = 0
         rtcp.initial_index = <uint32_t>min(<uint64_t>rtcp.initial_index + srtcp_skip, SRTCP_INDEX_END)
@@ -183,11 +183,12 @@ cdef class Context:
     def export_state(self):
         """Sources with their indices and windows; no key. Same layout number needed to restore."""
         self.check()
+        carry_sources(self.number[RTP])
         return export_contexts(self.number)
 
     def restore_state(self, bytes state not None):
-        """Take back what export_state gave. ValueError where it is not of this layout, suite and direction; the context
-        is dead then."""
+        """Take back what export_state gave. ValueError where it is not of this layout, suite and direction; the
+        context is dead then."""
         self.check()
         restore_contexts(self.number, state)
 

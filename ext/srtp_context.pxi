@@ -53,7 +53,7 @@ cdef bint ssrc_listed(const srtp_context *context, uint32_t ssrc) noexcept nogil
 
 
 cdef uint32_t permuted(uint64_t seed, uint32_t number) noexcept nogil:
-    """A permutation of 32-bit numbers that `seed` names (four Feistel rounds): random to look at, and none comes twice."""
+    """A permutation of 32-bit numbers named by `seed` (four Feistel rounds): random to look at, none comes twice."""
     cdef uint32_t left = number >> 16, right = number & 0xFFFF, mixed
     cdef uint64_t i
     for i in range(4):
@@ -105,12 +105,15 @@ cdef srtp_stream *previous_stream(const srtp_context *context, uint32_t ssrc) no
     return peek_stream(context_at(context.previous), ssrc)
 
 
-cdef void carry_sources(uint32_t stale, uint32_t old) noexcept nogil:
-    """Before the key before last goes: sources that were silent under the last one keep their counters and names."""
-    cdef srtp_context *context = context_at(old)
+cdef void carry_sources(uint32_t number) noexcept nogil:
+    """Sources that the key before this one knew, and that were silent since, keep their counters and names: before that
+    key goes for good, or before the state is kept."""
+    cdef srtp_context *context = context_at(number)
     cdef srtp_stream *stream
     cdef srtp_stream *kept
-    cdef uint32_t number = context_at(stale).first if stale else 0
+    number = context_at(context.previous).first
+    if context.flags & (CONTEXT_RTCP | CONTEXT_FORGOT):
+        return
     while number:
         stream = stream_at(number)
         number = stream.next
@@ -150,8 +153,8 @@ cdef inline void set_verify(srtp_context *context, bint verify) noexcept nogil:
 
 
 cdef inline bint search_allowed(srtp_context *context, uint8_t spare, uint64_t now_ns) noexcept nogil:
-    """Take one of the trial authentications that the context has left (bucket of SEARCH_RATE, refilled in a second), but
-    leave `spare` of them."""
+    """Take one of the trial authentications that the context has left (bucket of SEARCH_RATE, refilled in a second),
+    but leave `spare` of them."""
     cdef uint64_t step = <uint64_t>1000000000 // SEARCH_RATE
     cdef uint64_t earned
     if now_ns > context.refilled_ns:

@@ -4,7 +4,7 @@
 # State is committed before the octets leave: a packet that is lost afterwards costs an index, never a keystream.
 
 cdef enum:
-    DUPLICATE_RUN = 8   # duplicates in sequence, with nothing new between, that mean a source starting over
+    DUPLICATE_RUN = 8   # duplicates with nothing new between: a source starting over (a network's come beside new ones)
 
 
 cdef inline int64_t guess_index(uint64_t highest, uint16_t sequence) noexcept nogil:
@@ -97,10 +97,7 @@ cdef uint8_t refused_index(srtp_context *context, srtp_stream *stream, srtp_pack
         stream.restart_pending = 1
         stream.restart_next = <uint16_t>(sequence + 1)
     else:
-        if stream.duplicate_run == 0 or stream.duplicate_next != sequence:
-            stream.duplicate_run = 0
         stream.duplicate_run += 1
-        stream.duplicate_next = <uint16_t>(sequence + 1)
         confirmed = stream.duplicate_run >= DUPLICATE_RUN
     if confirmed:
         return restart_source(context, stream, packet)

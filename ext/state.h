@@ -52,12 +52,11 @@ typedef struct srtp_stream {
     uint32_t wide;              /* wide window, where the context's is over WINDOW_BITS */
     uint64_t highest;
     uint16_t restart_next;      /* RFC 3550 A.1: the sequence number that would confirm a restart */
-    uint16_t duplicate_next;
     uint8_t restart_pending;
     uint8_t duplicate_run;
     uint8_t started;            /* 0: nothing was sent or received under this key yet */
     uint8_t estimated;          /* `highest` is known, from the key before or by being set */
-    uint8_t reserved[24];
+    uint8_t reserved[26];
     uint64_t window[WINDOW_WORDS];
 } __attribute__((aligned(64))) srtp_stream;
 

@@ -230,7 +230,6 @@ cdef extern from "state.h" nogil:
         uint32_t wide
         uint64_t highest
         uint16_t restart_next
-        uint16_t duplicate_next
         uint8_t restart_pending
         uint8_t duplicate_run
         uint8_t started

@@ -20,7 +20,7 @@ from dataclasses import fields, replace
 from typing import Any, Literal, Self
 
 from srtpgw import _native
-from srtpgw.errors import LimitReached, MediaError, PortUnavailable
+from srtpgw.errors import KeyReuse, LimitReached, MediaError, PortUnavailable
 from srtpgw.media.address import Address
 from srtpgw.media.endpoint import address_of, endpoint_of
 from srtpgw.media.keys import same_keys
@@ -111,7 +111,7 @@ class MediaGateway:
 
         PolicyRefused, KeyReuse, PortUnavailable, LimitReached, or MediaError for settings that contradict themselves.
         """
-        settings.check(self.media_encryption)
+        self._check_settings(settings)
         self._check_keys(0, settings)
         if not settings.sending_state:
             self._keys.check_unused(settings.transmit_keys)
@@ -149,7 +149,7 @@ class MediaGateway:
             if name in FIXED or name not in known:
                 raise MediaError(f"{name} cannot be changed on an open leg")
         settings = replace(leg.settings, **changes)
-        settings.check(self.media_encryption)
+        self._check_settings(settings)
         if settings.encrypted != leg.settings.encrypted:
             raise MediaError("a leg does not change between plain and encrypted: open another")
         told = _native_settings(settings)
@@ -248,6 +248,13 @@ class MediaGateway:
         return self._event_fd
 
     # --- how ---------------------------------------------------------------------------------------------------------
+
+    def _check_settings(self, settings: LegSettings) -> None:
+        try:
+            settings.check(self.media_encryption)
+        except KeyReuse:
+            self._keys.refused += 1
+            raise
 
     def _check_keys(self, leg: int, settings: LegSettings) -> None:
         """Before a leg opens: its keys are nowhere else, but at a peer yet to be joined that it forwards to or from."""
