@@ -1,0 +1,372 @@
+"""The sessions of a relay file inside a gateway: opened together, changed by their differences, closed in order.
+
+A changed file is compared with what runs, session by session under its name::
+
+    not there before        added       opened while the others run; if one cannot be, the file is refused
+    not there any more      removed
+    differs where a leg     changed     in place, no packet lost
+      can change
+    differs elsewhere       reopened    closed and opened again, like a removed and an added one
+    the same                untouched
+
+Sending state of static keys goes with it: keys are begun before their legs are joined and settled after they part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from typing import Any, Final
+
+from srtpgw.config import RelayConfig, SessionConfig
+from srtpgw.errors import ConfigError, LimitReached, MediaError, PortUnavailable, StateError
+from srtpgw.media.gateway import SRTCP_SKIP, MediaGateway
+from srtpgw.media.keys import same_keys
+from srtpgw.media.leg import LegSettings
+from srtpgw.media.session import Leg, Session
+from srtpgw.media.statistics import GatewayStatistics, LegStatistics
+from srtpgw.media.store import FRESH, Keys, Resumption, SendingStates
+from srtpgw.srtp import fingerprint
+
+# What a leg takes while media flows. Keys only where nothing was sent under them before and no other session had them.
+IN_PLACE: Final = frozenset({"remote", "remote_rtcp", "source", "dscp", "hold", "media_timeout", "clock_rate"})
+IN_PLACE_KEYS: Final = frozenset({"receive_keys", "transmit_keys"})
+
+# An inexact state is taken up SRTCP_SKIP indices on, so it has to be kept anew well before that many were sent.
+SRTCP_KEEP: Final = SRTCP_SKIP >> 4
+
+
+@dataclass(slots=True)
+class Changes:
+    """What applying a file did, by session name; ``failed`` maps those that could not be opened to the fault."""
+
+    added: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    reopened: list[str] = field(default_factory=list)
+    failed: dict[str, Exception] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed or self.reopened or self.failed)
+
+
+@dataclass(slots=True)
+class _Running:
+    config: SessionConfig
+    legs: tuple[Leg, Leg]
+    session: Session
+    sources: tuple[object, ...] = ()  # what tells that a source came or went since the state was kept
+
+    def sending(self) -> Iterator[tuple[Keys, Leg]]:
+        return ((self.config.legs[number].transmit_keys, self.legs[number]) for number in sending_legs(self.config))
+
+
+_OTHER_SETTINGS = "its transmit-key was used before: keep suite, keys and window as they were then, or take a new key"
+_CANNOT_RESUME = "was used before, and libsrtp cannot take up its indices: take a new key, or --crypto native"
+
+_Edit = list[dict[str, Any]]  # per leg, the fields that change
+
+
+def _unused(sessions: Sequence[SessionConfig]) -> list[tuple[Keys, bytes | None]]:
+    return [(session.legs[number].transmit_keys, None) for session in sessions for number in sending_legs(session)]
+
+
+def sending_legs(session: SessionConfig) -> Iterator[int]:
+    """The legs (0, 1) that protect packets; one that passes on what the other received does not."""
+    return (number for number, leg in enumerate(session.legs) if leg.transmit_keys and not session.forwards(1 - number))
+
+
+class Relay:
+    """One relay file at work. ``open_states`` is called once, when the first sending key needs it.
+
+    ``keeps_state`` False: the provider tells nobody its indices (libsrtp), so a key is good for one run only, unless
+    ``allow_reuse``.
+    """
+
+    def __init__(
+        self,
+        gateway: MediaGateway,
+        open_states: Callable[[], SendingStates],
+        *,
+        keeps_state: bool = True,
+        allow_reuse: bool = False,
+    ) -> None:
+        self._gateway = gateway
+        self._open_states = open_states
+        self._keeps_state = keeps_state
+        self._allow_reuse = allow_reuse
+        self._states: SendingStates | None = None
+        self._running: dict[str, _Running] = {}
+
+    @property
+    def legs(self) -> list[Leg]:
+        """All legs, in the order of the file that opened them."""
+        return [leg for running in self._running.values() for leg in running.legs]
+
+    def open(self, config: RelayConfig) -> None:
+        """Open every session of the file, or none. Raises ConfigError or MediaError."""
+        self._open(config.file, config.sessions)
+
+    def apply(self, config: RelayConfig) -> Changes:
+        """Bring what runs to what the file says.
+
+        Raises ConfigError or MediaError, with nothing changed, when an added session cannot be opened beside what
+        runs. What fails later, because it has to wait for a port or key to come free, is told in ``failed``.
+        """
+        wanted = {session.name: session for session in config.sessions}
+        edits, changes = self._compare(wanted)
+        leaving = changes.removed + changes.reopened
+        held = {need for name in leaving + changes.changed for need in _needs(self._running[name].config)}
+        early: list[SessionConfig] = []
+        late = [wanted[name] for name in changes.reopened]
+        for name in changes.added:
+            (early if held.isdisjoint(_needs(wanted[name])) else late).append(wanted[name])
+        self._open(config.file, early)
+        self._close([self._running[name] for name in leaving])
+        for name, edit in edits.items():
+            self._attempt(changes, name, partial(self._change, config.file, wanted[name], edit))
+        for session in late:
+            self._attempt(changes, session.name, partial(self._open, config.file, [session]))
+        for names in (changes.added, changes.changed, changes.reopened):
+            names[:] = [name for name in names if name not in changes.failed]
+        return changes
+
+    def keep_states(self, statistics: GatewayStatistics) -> None:
+        """Note the sending state of sessions where a source came or changed since the last time."""
+        if self._states is None or not self._keeps_state:
+            return
+        by_leg = {leg.id: leg for leg in statistics.legs}
+        kept: list[tuple[Keys, bytes]] = []
+        for running in self._running.values():
+            sources = tuple(_sources(by_leg[leg.id]) for leg in running.legs if leg.id in by_leg)
+            if sources != running.sources:
+                running.sources = sources
+                kept += [(keys, leg.export_sending_state()) for keys, leg in running.sending()]
+        if kept:
+            self._states.keep(kept)
+
+    def close(self) -> None:
+        """Stop every session, note final sending states and let go of their file."""
+        try:
+            self._close(list(self._running.values()))
+        finally:
+            if self._states is not None:
+                self._states.close()
+
+    # -- steps
+
+    def _compare(self, wanted: Mapping[str, SessionConfig]) -> tuple[dict[str, _Edit], Changes]:
+        """What is to be done, and how legs change in place, by session name."""
+        changes = Changes(added=[name for name in wanted if name not in self._running])
+        edits: dict[str, _Edit] = {}
+        for name, running in self._running.items():
+            if name not in wanted:
+                changes.removed.append(name)
+            elif not _same(running.config, wanted[name]):
+                edit = self._edit(running.config, wanted[name])
+                if edit is None:
+                    changes.reopened.append(name)
+                else:
+                    edits[name] = edit
+        changes.changed = list(edits)
+        return edits, changes
+
+    def _open(self, file: str, sessions: Sequence[SessionConfig]) -> None:
+        """All of these or none: every leg is opened before the first two are joined, so that until then no packet
+        has been sent and there is nothing to settle."""
+        resumptions = self._begin(sessions)
+        legs: dict[tuple[str, int], Leg] = {}
+        try:
+            for session, number in _opening_order(sessions):
+                state, rename = resumptions.get((session.name, number), FRESH)
+                settings = replace(session.legs[number], sending_state=state, rename_sources=rename)
+                legs[session.name, number] = _open_leg(self._gateway, file, session.name, number, settings)
+            self._keep_skipped(resumptions, legs, sessions)
+        except BaseException:
+            for leg in legs.values():
+                self._gateway.close(leg)
+            self._settle(_unused(sessions))
+            raise
+        started: list[_Running] = []
+        try:
+            for session in sessions:
+                pair = (legs[session.name, 0], legs[session.name, 1])
+                started.append(_Running(session, pair, self._gateway.join(*pair)))
+        except BaseException:
+            self._close(started)
+            for session in sessions[len(started) :]:
+                for number in (0, 1):
+                    self._gateway.close(legs[session.name, number])
+            self._settle(_unused(sessions[len(started) :]))
+            raise
+        self._running |= {running.config.name: running for running in started}
+
+    def _close(self, stopping: Sequence[_Running]) -> None:
+        """Close sessions and note what was sent last: of a closed leg, so that nothing follows what it says."""
+        final: list[tuple[Keys, bytes | None]] = []
+        for running in stopping:
+            self._gateway.close(running.session)
+            self._running.pop(running.config.name, None)
+            for keys, leg in running.sending():
+                final.append((keys, leg.export_sending_state() if self._keeps_state else b""))
+        self._settle(final, exact=self._keeps_state)
+
+    def _change(self, file: str, wanted: SessionConfig, edit: _Edit) -> None:
+        """Change a running session's legs. A sending key that goes is left inexact: nobody saw its last packet."""
+        running = self._running[wanted.name]
+        for number, (leg, changes) in enumerate(zip(running.legs, edit, strict=True)):
+            old, new = running.config.legs[number].transmit_keys, changes.get("transmit_keys", ())
+            last = leg.export_sending_state() if new else b""
+            if new and self._states is not None:
+                self._states.begin([(_key_path(wanted.name, number), new)])
+                changes = {**changes, "sending_state": b"", "rename_sources": "none"}
+            try:
+                if changes:
+                    self._gateway.change(leg, **changes)
+            except MediaError as error:
+                self._settle([(new, None)] if new else [])
+                raise ConfigError(file, _leg_path(wanted.name, number), str(error)) from error
+            if new and self._states is not None:
+                self._states.settle([(old, last)], exact=False)
+            # Leg by leg, so that what has changed is known should the next leg refuse.
+            done = list(running.config.legs)
+            done[number] = wanted.legs[number]
+            running.config = SessionConfig(wanted.name, (done[0], done[1]))
+
+    def _edit(self, old: SessionConfig, new: SessionConfig) -> _Edit | None:
+        """Per leg what changes in place; None where the session has to be opened again."""
+        edit = [_differences(*legs) for legs in zip(old.legs, new.legs, strict=True)]
+        fields = {name for changes in edit for name in changes}
+        if not fields <= IN_PLACE | IN_PLACE_KEYS:
+            return None
+        if fields & IN_PLACE_KEYS and not self._can_rekey(old, new):
+            return None
+        return edit
+
+    def _can_rekey(self, old: SessionConfig, new: SessionConfig) -> bool:
+        """Whether new keys may come in while media flows: none stands anywhere in what runs, and each sending key is
+        new altogether, so that its context takes the old one's indices and needs no state of its own."""
+        if any(session.forwards(number) for session in (old, new) for number in (0, 1)):
+            return False
+        taken = {need for running in self._running.values() for need in _needs(running.config)}
+        for before, after in zip(old.legs, new.legs, strict=True):
+            changes = _differences(before, after)
+            coming = {each for name in IN_PLACE_KEYS & changes.keys() for each in _prints(changes[name])}
+            if not coming.isdisjoint(taken):
+                return False
+            if "transmit_keys" in changes and (self._states is None or not self._states.unused(after.transmit_keys)):
+                return False
+        return True
+
+    # -- sending state
+
+    def _begin(self, sessions: Sequence[SessionConfig]) -> dict[tuple[str, int], Resumption]:
+        """How each sending leg starts. Nothing is noted, and no file made, for sessions without sending keys."""
+        places = [(session, number) for session in sessions for number in sending_legs(session)]
+        if not places:
+            return {}
+        if self._states is None:
+            self._states = self._open_states()
+        contexts = [(_key_path(session.name, number), session.legs[number].transmit_keys) for session, number in places]
+        resumptions = self._states.begin(contexts)
+        if not self._keeps_state:
+            used = [name for (name, _), start in zip(contexts, resumptions, strict=True) if start != FRESH]
+            resumptions = [FRESH] * len(resumptions)
+            if used and not self._allow_reuse:
+                self._settle(_unused(sessions))
+                path = str(self._states.path)
+                raise StateError.of([StateError(path, name, _CANNOT_RESUME) for name in used])
+        return {(session.name, number): start for (session, number), start in zip(places, resumptions, strict=True)}
+
+    def _settle(self, contexts: Sequence[tuple[Keys, bytes | None]], *, exact: bool = True) -> None:
+        if contexts and self._states is not None:
+            self._states.settle(contexts, exact=exact)
+
+    def _keep_skipped(
+        self,
+        resumptions: Mapping[tuple[str, int], Resumption],
+        legs: Mapping[tuple[str, int], Leg],
+        sessions: Sequence[SessionConfig],
+    ) -> None:
+        """Note, before the first packet, where SRTCP goes on after an inexact state: else a second crash would have the
+        next run skip from the old place to the same indices."""
+        if self._states is None:
+            return
+        self._states.keep(
+            [
+                (session.legs[number].transmit_keys, legs[session.name, number].export_sending_state())
+                for session in sessions
+                for number in sending_legs(session)
+                if resumptions[session.name, number].rename_sources == "all"
+            ]
+        )
+
+    @staticmethod
+    def _attempt(changes: Changes, name: str, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (ConfigError, MediaError) as error:
+            changes.failed[name] = error
+
+
+def _differences(old: LegSettings, new: LegSettings) -> dict[str, Any]:
+    """The fields in which two settings differ, with the new values."""
+    changes: dict[str, Any] = {}
+    for each in fields(LegSettings):
+        before, after = getattr(old, each.name), getattr(new, each.name)
+        if each.name in IN_PLACE_KEYS:
+            equal = same_keys(before, after) and [key.lifetime for key in before] == [key.lifetime for key in after]
+        else:
+            equal = before == after
+        if not equal:
+            changes[each.name] = after
+    return changes
+
+
+def _same(old: SessionConfig, new: SessionConfig) -> bool:
+    return not any(_differences(*legs) for legs in zip(old.legs, new.legs, strict=True))
+
+
+def _sources(leg: LegStatistics) -> tuple[object, ...]:
+    """What changes when a source comes or goes at a leg, and now and then as it sends SRTCP."""
+    rtp = leg.rtp
+    sent = leg.rtcp.sent_packets // SRTCP_KEEP
+    return rtp.ssrc, rtp.ssrc_changes, rtp.source_restarts, rtp.ssrc_collisions, leg.rtcp.received_packets > 0, sent
+
+
+def _prints(keys: Keys) -> set[bytes]:
+    return {fingerprint(key) for key in keys}
+
+
+def _needs(session: SessionConfig) -> Iterator[object]:
+    """What no two sessions can have at a time: local addresses and keys."""
+    for leg in session.legs:
+        yield from (address for address in (leg.local, leg.local_rtcp) if address is not None)
+        yield from _prints((*leg.receive_keys, *leg.transmit_keys))
+
+
+def _opening_order(sessions: Sequence[SessionConfig]) -> list[tuple[SessionConfig, int]]:
+    """Legs with a port of their own first, before the gateway gives that port to another."""
+    places = [(session, number) for session in sessions for number in (0, 1)]
+    return sorted(places, key=lambda place: place[0].legs[place[1]].local is None)
+
+
+def _open_leg(gateway: MediaGateway, file: str, name: str, number: int, settings: LegSettings) -> Leg:
+    try:
+        return gateway.open_leg(settings)
+    except LimitReached:
+        raise
+    except PortUnavailable as error:
+        raise ConfigError(file, f"{_leg_path(name, number)}.local", str(error)) from error
+    except MediaError as error:
+        hint = f" ({_OTHER_SETTINGS})" if settings.sending_state else ""
+        raise ConfigError(file, _leg_path(name, number), f"{error}{hint}") from error
+
+
+def _leg_path(name: str, number: int) -> str:
+    return f"session[{name}].leg[{number + 1}]"
+
+
+def _key_path(name: str, number: int) -> str:
+    return f"{_leg_path(name, number)}.transmit-key"
