@@ -107,3 +107,7 @@ class PacketError(SrtpError):
 
 class KeyExpired(SrtpError):
     """The key has protected as many packets as it may (RFC 3711, section 9.2)."""
+
+
+class LibsrtpError(SrtpgwError):
+    """libsrtp is not there, lacks a function, or refused the policy. Holds no key."""

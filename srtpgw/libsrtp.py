@@ -20,7 +20,7 @@ from typing import Any, Literal, NamedTuple
 
 from pylibsrtp import _binding
 
-from .errors import SrtpgwError
+from .errors import LibsrtpError
 
 Direction = Literal["sender", "receiver"]
 
@@ -51,10 +51,6 @@ LIMITS = (
     "AES-GCM cannot leave SRTP unencrypted, and a refused packet is overwritten",
     "no rollover counter search for late joiners",
 )
-
-
-class LibsrtpError(SrtpgwError):
-    """libsrtp is not there, lacks a function, or refused the policy. Holds no key."""
 
 
 class _Form(NamedTuple):

@@ -459,6 +459,7 @@ def kernels() -> dict[str, Any]:
     from srtpgw import libsrtp
 
     tiers, in_use = _native.kernel_tiers()
+    Sender("AES_CM_128_HMAC_SHA1_80", os.urandom(30))  # whether keys can be locked in memory shows with the first one
     return {
         "in_use": in_use,
         "tiers": [{"name": name, "needs": needs, "available": available} for name, needs, available in tiers],

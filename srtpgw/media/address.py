@@ -76,6 +76,8 @@ def host_fault(host: str, *, wildcard: bool = False) -> str:
         return "is a multicast address"
     if address.is_unspecified and not wildcard:
         return "is the unspecified address"
+    if isinstance(address, ipaddress.IPv6Address) and address.is_link_local and not address.scope_id:
+        return "is a link-local address without its interface: write [fe80::1%eth0]:PORT"
     if str(address) == "255.255.255.255":
         return "is the broadcast address"
     return ""

@@ -20,11 +20,11 @@ from dataclasses import fields, replace
 from typing import Any, Literal, Self
 
 from srtpgw import _native
-from srtpgw.errors import KeyReuse, LimitReached, MediaError, PortUnavailable
+from srtpgw.errors import KeyReuse, LibsrtpError, LimitReached, MediaError, PortUnavailable
 from srtpgw.media.address import Address
 from srtpgw.media.endpoint import address_of, endpoint_of
 from srtpgw.media.keys import same_keys
-from srtpgw.media.leg import LEG_TYPES, SOURCE_RULES, LegSettings
+from srtpgw.media.leg import LEG_TYPES, SOURCE_RULES, LegSettings, forwards
 from srtpgw.media.ports import DEFAULT_RANGE, PortRange
 from srtpgw.media.registry import KeyRegistry
 from srtpgw.media.session import Leg, Session
@@ -80,7 +80,7 @@ class MediaGateway:
                 self._workers.append(_native.Worker(engine, ports, self._event_fd, cpu, threaded))
         except OSError as error:
             self.shutdown()
-            raise LimitReached(str(error)) from error
+            raise LimitReached(error.strerror or str(error)) from error
 
     def __enter__(self) -> Self:
         return self
@@ -177,7 +177,7 @@ class MediaGateway:
                 raise MediaError(f"{leg!r} is joined already")
         if a is b:
             raise MediaError(f"{a!r} cannot be joined to itself")
-        onward, back = _forwards(a, b), _forwards(b, a)
+        onward, back = forwards(a.settings, b.settings), forwards(b.settings, a.settings)
         if (onward or back) and self._crypto != "native":
             raise MediaError(f"{self._crypto} cannot verify a packet and leave it as it is")
         self._keys.check_join(b.id, b.settings.transmit_keys, a.id if onward else 0)
@@ -237,7 +237,9 @@ class MediaGateway:
             for kind, number, rtcp, time_ns, ssrc, out_ssrc, remote in worker.events():
                 leg = self._legs.get(number)
                 if leg is not None:
-                    detail: dict[str, Any] = {"rtcp": rtcp, "ssrc": ssrc, "outgoing_ssrc": out_ssrc}
+                    detail: dict[str, Any] = {"rtcp": rtcp}
+                    if kind != "media-timeout":
+                        detail |= {"ssrc": ssrc, "outgoing_ssrc": out_ssrc}
                     if remote:
                         detail["remote"] = str(address_of(remote))
                     self._events.append(Event(kind, number, leg.name, time_ns / 1e9, detail))
@@ -266,7 +268,9 @@ class MediaGateway:
 
     def _forwarded_to(self, leg: Leg) -> bool:
         """Whether packets of the leg's peer leave it as they are."""
-        return leg.session is not None and any(_forwards(peer, leg) for peer in leg.session.legs if peer is not leg)
+        return leg.session is not None and any(
+            forwards(peer.settings, leg.settings) for peer in leg.session.legs if peer is not leg
+        )
 
     def _check_rekey(self, leg: Leg, settings: LegSettings, receive: bool, transmit: bool) -> None:
         if receive:
@@ -277,16 +281,16 @@ class MediaGateway:
         if leg.session is None:
             self._check_keys(leg.id, settings)
             return
-        peer = next(each for each in leg.session.legs if each is not leg)
-        proposed = Leg(settings, leg.local, leg.native)
-        if (_forwards(proposed, peer), _forwards(peer, proposed)) != (_forwards(leg, peer), _forwards(peer, leg)):
+        peer = next(each for each in leg.session.legs if each is not leg).settings
+        onward, back = forwards(leg.settings, peer), forwards(peer, leg.settings)
+        if (forwards(settings, peer), forwards(peer, settings)) != (onward, back):
             raise MediaError("a leg does not change to or from verify-and-forward while it is joined")
-        self._keys.check_use(settings.transmit_keys, _forwards(peer, leg))
-        if not _forwards(peer, leg):
+        self._keys.check_use(settings.transmit_keys, back)
+        if not back:
             self._keys.check_join(leg.id, settings.transmit_keys, 0)
             if any(key.foreign for key in settings.transmit_keys):
                 self._keys.refuse(f"{leg!r}: a sending key must be generated here")
-        if not _forwards(leg, peer) and self._keys.senders(settings.receive_keys):
+        if not onward and self._keys.senders(settings.receive_keys):
             self._keys.refuse(f"{leg!r}: another leg sends under its new receiving key")
 
     def _contexts(
@@ -306,7 +310,7 @@ class MediaGateway:
                 keys = settings.transmit_keys
                 sender = Sender(settings.sending_suite, keys, window=window, max_ssrcs=most, provider=self._crypto)
                 _resume(sender, settings)
-        except ValueError as error:
+        except (ValueError, LibsrtpError) as error:
             raise MediaError(str(error)) from error
         except MemoryError as error:
             raise LimitReached(str(error)) from error
@@ -332,7 +336,7 @@ class MediaGateway:
         if settings.local is not None:
             local, handles, reason = self._try_ports(settings, settings.local, worker)
             if reason:
-                raise PortUnavailable(f"{settings.local}: {reason}")
+                raise PortUnavailable(reason)
             return local, handles
         host = self._bind[settings.address_family]
         for port in self._ports.candidates():
@@ -366,7 +370,9 @@ class MediaGateway:
             ) from error
         if error.errno == errno.EADDRNOTAVAIL:
             raise PortUnavailable(f"{address}: this host has no such address") from error
-        return "the port is taken" if error.errno == errno.EADDRINUSE else str(error)
+        if error.errno == errno.EACCES:
+            return f"{address}: not permitted (ports below 1024 need CAP_NET_BIND_SERVICE)"
+        return f"{address}: {'the port is taken' if error.errno == errno.EADDRINUSE else error.strerror}"
 
     def _move(self, leg: Leg, worker: _native.Worker) -> None:
         """Have another worker serve the leg. What arrives meanwhile waits in the sockets."""
@@ -418,12 +424,6 @@ def _native_settings(settings: LegSettings) -> dict[str, Any]:
         "remote": endpoint_of(settings.remote),
         "remote_rtcp": endpoint_of(settings.rtcp_target),
     }
-
-
-def _forwards(source: Leg, target: Leg) -> bool:
-    """Whether what arrives at `source` leaves `target` as it is: the same keys and suite on both sides."""
-    a, b = source.settings, target.settings
-    return a.encrypted and b.encrypted and a.suite == b.sending_suite and same_keys(a.receive_keys, b.transmit_keys)
 
 
 def _rekeyed(before: LegSettings, after: LegSettings) -> tuple[bool, bool]:

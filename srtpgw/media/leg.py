@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 from srtpgw.errors import KeyReuse, MediaError, PolicyRefused
 from srtpgw.media.address import MAX_PORT, MIN_PORT, Address, host_fault
-from srtpgw.media.keys import keys_fault, relay_suites
+from srtpgw.media.keys import keys_fault, relay_suites, same_keys
 from srtpgw.srtp import HINTS_MAX, MasterKey, fingerprint
 
 LegType = Literal["extension", "route", "intermgw"]
@@ -130,6 +130,12 @@ class LegSettings:
         refusal = self.policy_fault(media_encryption)
         if refusal is not None:
             raise refusal.error(f"{self.type} leg {refusal.reason}")
+
+
+def forwards(source: LegSettings, target: LegSettings) -> bool:
+    """Whether what arrives at `source` leaves `target` as it is: the same keys and suite on both sides."""
+    both = source.encrypted and target.encrypted and source.suite == target.sending_suite
+    return both and same_keys(source.receive_keys, target.transmit_keys)
 
 
 def _rtcp_beside(rtp: Address | None, mux: bool) -> Address | None:

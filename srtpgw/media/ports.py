@@ -14,9 +14,9 @@ class PortRange:
     """Hands out candidates in turn, so that a port just given back rests as long as possible."""
 
     def __init__(self, first: int, last: int) -> None:
-        if not FIRST <= first <= last <= LAST or last - first < 1:
-            raise MediaError(f"port range {first}-{last}: two ports at least, from {FIRST} to {LAST}")
         self.first = first + first % 2
+        if not FIRST <= first <= last <= LAST or last <= self.first:
+            raise MediaError(f"port range {first}-{last}: an even port and the one above at least, {FIRST} to {LAST}")
         self.last = last
         self._next = self.first
         self._taken: set[int] = set()

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 PAGE = os.sysconf("SC_PAGESIZE")
 PRESENT = 3 << 62  # Documentation/admin-guide/mm/pagemap.rst: in memory, or swapped out
-KERNELS_OWN = {"[vvar]", "[vvar_vclock]", "[vsyscall]", "[vdso]"}
 
 
 class Region(NamedTuple):
@@ -27,12 +26,12 @@ class Hit(NamedTuple):
 
 
 def regions(pid: int) -> Iterator[Region]:
-    """Readable mappings."""
+    """What the process may write to: nothing else can hold what came with a call."""
     head: re.Match[str] | None = None
     for line in Path(f"/proc/{pid}/smaps").read_text(encoding="ascii", errors="replace").splitlines():
         if found := re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+\s*(.*)", line):
             head = found
-        elif line.startswith("VmFlags:") and head is not None and "r" in head[3] and head[4] not in KERNELS_OWN:
+        elif line.startswith("VmFlags:") and head is not None and head[3].startswith("rw"):
             yield Region(int(head[1], 16), int(head[2], 16), head[4] or "anonymous", " dd" not in line)
 
 

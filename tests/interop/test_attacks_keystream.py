@@ -183,6 +183,32 @@ def test_rekeys(scene: Stage, suite: str) -> None:
     forget(call)
 
 
+@pytest.mark.parametrize("suite", [SUITE, GCM])
+def test_packets_under_the_key_before(scene: Stage, suite: str) -> None:
+    """Late ones are taken as long as the overlap lasts, once each; all others, and replays of any age, are not."""
+    call = scene.call(End(encrypted=True, suite=suite))
+    phone = call.a
+    call.talk(20)
+    call.settle()
+    old, late = phone.out, phone.packet()
+    assert old is not None
+    wire = old.seal(late, phone.index)
+    phone.index += 1
+    scene.rekey(call, phone, overlap=600.0)
+    call.talk(20)
+    call.settle()
+    scene.send(phone.rtp, wire, call.leg_a)
+    phone.said.append(late)
+    call.settle()
+    hostile = scene.flood(phone.rtp, call.leg_a, [*phone.wires, wire] * 5)
+    scene.rekey(call, phone, overlap=0.0)
+    fresh = [old.seal(packet.rtp(at, phone.ssrc), at) for at in range(phone.index, phone.index + 50)]
+    hostile += scene.flood(phone.rtp, call.leg_a, [*phone.wires, *fresh])
+    call.talk(20)
+    call.settle()
+    assert sum(drops(call, phone).values()) == hostile
+
+
 def test_a_new_ssrc_with_old_sequence_numbers(scene: Stage) -> None:
     """Another SSRC is another keystream: it keeps its SSRC and loses nothing."""
     call = scene.call()

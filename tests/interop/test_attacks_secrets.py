@@ -267,8 +267,9 @@ def test_faults_of_a_file_show_no_key(
 @pytest.mark.parametrize("allowed", [False, True], ids=["by default", "--allow-core"])
 def test_core_files(tmp_path: Path, allowed: bool) -> None:
     """A relay that crashes leaves no core, whatever the limits allowed before; with --allow-core it may."""
-    if allowed and resource.getrlimit(resource.RLIMIT_CORE)[1] == 0:
-        pytest.skip("no core file is allowed here, so that of --allow-core cannot be seen")
+    pattern = Path("/proc/sys/kernel/core_pattern").read_text(encoding="ascii")
+    if allowed and (resource.getrlimit(resource.RLIMIT_CORE)[1] == 0 or pattern.startswith(("|", "/"))):
+        pytest.skip("core files are not allowed here, or go elsewhere, so that of --allow-core cannot be seen")
     good_file(tmp_path)
     with core_allowed(), relay(tmp_path, "--json", *(["--allow-core"] if allowed else [])) as process:
         wait_for(process, "started")

@@ -255,9 +255,10 @@ def test_nothing_of_a_forged_packet_can_be_read_back(scene: Stage, datagrams: Ca
 
 def test_a_media_timeout_is_not_put_off_by_strangers(scene: Stage) -> None:
     """Forged packets are no sign of life."""
-    call = scene.call(media_timeout=0.2)
+    call = scene.call()
     call.talk(5)
     call.settle()
+    scene.gateway.change(call.leg_a, media_timeout=0.2)
     stranger = scene.stranger()
 
     def timed_out() -> bool:
