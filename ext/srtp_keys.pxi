@@ -23,6 +23,7 @@ cdef void derive(
     for i in range(6):
         iv[8 + i] ^= <uint8_t>(r >> (40 - 8 * i))
     KERNELS.keystream(master, iv, out, length)
+    wipe(iv, sizeof(iv))
 
 
 cdef uint32_t make_session_key(

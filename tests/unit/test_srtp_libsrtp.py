@@ -51,7 +51,7 @@ def test_finds_the_loaded_library_and_not_a_second_one() -> None:
         command("-c", "import srtpgw.libsrtp as l; l.functions(); print(open('/proc/self/maps').read())"),
         capture_output=True, text=True, check=True, env=environment(),
     ).stdout  # fmt: skip
-    assert len({line.split()[-1] for line in maps.splitlines() if "srtp" in line and ".so" in line}) == 1
+    assert len({line.split()[-1] for line in maps.splitlines() if "libsrtp" in line and ".so" in line}) == 1
 
 
 def test_without_exported_symbols_pylibsrtp_s_own_table_serves(monkeypatch: pytest.MonkeyPatch) -> None:
