@@ -14,6 +14,7 @@ from typing import Literal
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from srtpgw import libsrtp
 from srtpgw.srtp import SUITES, Receiver, Sender, protect_many, unprotect_many
 
 PAYLOAD = 160  # octets: 20 ms of G.711
@@ -57,6 +58,8 @@ def unprotecting(suite: str, provider: Provider, batch: int, wire: Sequence[byte
 @pytest.mark.parametrize("operation", ["protect", "unprotect"])
 @pytest.mark.parametrize("suite", ENCRYPTING)
 def test_srtp(benchmark: BenchmarkFixture, suite: str, operation: str, batch: int, provider: Provider) -> None:
+    if provider == "libsrtp" and suite not in libsrtp.suites():
+        pytest.skip(f"this libsrtp does not run {suite}")
     sender = Sender(suite, master_key(suite))
     wire = [sender.protect(packet) for packet in RTP]
     receiver = Receiver(suite, master_key(suite), provider=provider)
