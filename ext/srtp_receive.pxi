@@ -153,6 +153,8 @@ cdef bint opens_at(srtp_context *context, srtp_packet *packet, uint64_t index, b
 cdef uint8_t unprotect_alone(srtp_context *context, srtp_packet *packet, uint64_t now_ns) noexcept nogil:
     cdef srtp_job job
     packet.verdict = examine(context, packet, &job)
+    if packet.verdict == DROP_TOO_OLD:
+        return behind(context, packet, now_ns)
     if packet.verdict != DROP_NONE:
         return packet.verdict
     open_one(context.cipher, &job)
@@ -173,6 +175,8 @@ cdef uint8_t settle(srtp_context *context, srtp_packet *packet, srtp_job *job, u
         if packet.verdict == DROP_NONE and job.good and not job.verify_only:
             close_one(context.cipher, job)
         return unprotect_alone(context, packet, now_ns)
+    if verdict == DROP_TOO_OLD:
+        return behind(context, packet, now_ns)
     if verdict != DROP_NONE:
         return verdict
     return accept(context, packet) if job.good else failed(context, packet, now_ns)

@@ -111,6 +111,16 @@ cdef uint8_t search(srtp_context *context, srtp_packet *packet, uint64_t now_ns)
     return search_rocs(context, packet, slot, now_ns)
 
 
+cdef uint8_t behind(srtp_context *context, srtp_packet *packet, uint64_t now_ns) noexcept nogil:
+    """An index behind the window: an old packet, or a source that jumped by more than the 2^15 that the estimate
+    reaches. The second is found as a lost rollover counter is."""
+    cdef uint8_t verdict
+    if packet.rtcp:
+        return DROP_TOO_OLD
+    verdict = search(context, packet, now_ns)
+    return DROP_TOO_OLD if verdict == DROP_AUTH_FAILED else verdict
+
+
 cdef uint8_t diagnose(srtp_context *context, srtp_packet *packet, uint64_t now_ns) noexcept nogil:
     """A counter for the likely cause of a wrong tag: previous key, or rollover counter one off. 0 for neither.
     One failure a second is examined."""

@@ -24,14 +24,15 @@ LAYERS = (
     {"sdp", "srtp"},
     {"media", "control"},
     {"sip", "h323", "ng", "manager", "capture", "loadtest", "terminal", "metrics", "table"},
-    {"cli", "daemon", "demo", "config", "relay"},
+    {"cli", "daemon", "demo", "config", "relay", "output", "values"},
 )
 LEVEL = {part: level for level, row in enumerate(LAYERS) for part in row}
 TOP = len(LAYERS) - 1  # composition: the only row whose parts may import each other
 
 # Files of the package with I/O, clocks, tasks; hardening.py sets the limits of the process. All else takes octets and
 # `now` and returns values.
-IO_FILES = {"transport.py", "service.py", "store.py", "cli.py", "daemon.py", "config.py", "demo.py", "hardening.py"}
+IO_FILES = {"transport.py", "service.py", "store.py", "cli.py", "daemon.py", "config.py", "demo.py", "hardening.py",
+            "output.py"}  # fmt: skip
 IO_FOLDERS = ("srtpgw/terminal/", "srtpgw/loadtest/")
 IO_MODULES = re.compile(
     r"(asyncio|concurrent|fcntl|glob|http|mmap|multiprocessing|resource|sched|select|selectors|shutil|signal|socket"

@@ -143,7 +143,8 @@ FAULTS: list[tuple[str, Change, str, str]] = [
     ("NULL suite", swap(SUITE, "NULL_HMAC_SHA1_80"), f"{FIRST}.suite", "is not one of"),
     ("flag off", swap('extension = "on"', 'extension = "off"'), f"{FIRST}.type", "has keys, but media"),
     ("flag on", swap('route = "off"', 'route = "on"'), f"{SECOND}.type", "has no keys, but media encryption is on"),
-    ("flag is a boolean", swap('"off"', "false"), "media-encryption.route", "is not text"),
+    ("flag is a boolean", swap('"off"', "false"), "media-encryption.route", 'is neither "on" nor "off"'),
+    ("flag on, as a boolean", swap('"on"', "true"), "media-encryption.extension", 'is neither "on" nor "off"'),
     ("flag of another type", swap("route =", "trunk ="), "media-encryption.trunk", "is not known"),
     ("port twice", swap("20002", "20000"), f"{SECOND}.local", f"needs port 20000, which {FIRST}.local needs"),
     ("RTCP on RTP's port", swap("20002", "20001"), f"{SECOND}.local", f"needs port 20001, which {FIRST}.local needs"),
@@ -168,7 +169,7 @@ FAULTS: list[tuple[str, Change, str, str]] = [
     ("not a number", add("media-timeout = nan"), f"{FIRST}.media-timeout", "is outside 0 to 86400"),
     ("dscp", add("dscp = 64"), f"{FIRST}.dscp", "is outside 0 to 63"),
     ("source", add('source = "learn-once"'), f"{FIRST}.source", "authenticated follows NAT"),
-    ("one leg", lambda text: text[: text.rindex("[[session.leg]]")], "session[phone-to-trunk].leg", "exactly two"),
+    ("one leg", lambda text: text[: text.rindex("[[session.leg]]")], "session[phone-to-trunk].leg", "is there once: a"),
     ("three legs", lambda text: text + '[[session.leg]]\ntype = "route"\n', "session[phone-to-trunk].leg", "3 times"),
     ("legs as a table", lambda _: '[[session]]\nname = "a"\n[session.leg]\n', "session[a].leg", "list of tables"),
     ("name twice", lambda text: text + session(local=(21000, 21002), keys=(3, 4)), "session[#2].name", "earlier"),
@@ -184,9 +185,15 @@ FAULTS: list[tuple[str, Change, str, str]] = [
     ("engine", gateway('engine = "dpdk"'), "gateway.engine", "is not one of socket"),
     ("port range", gateway("port-range = [5004, 5002]"), "gateway.port-range", "[LOWEST, HIGHEST]"),
     ("port range of three", gateway("port-range = [5004, 5006, 5008]"), "gateway.port-range", "at most 2"),
-    ("bind", gateway('bind-ipv4 = "::1"'), "gateway.bind-ipv4", "IPv6"),
+    ("bind", gateway('bind-ipv4 = "::1"'), "gateway.bind-ipv4", "is not an IPv4 address"),
+    ("bind the other way", gateway('bind-ipv6 = "127.0.0.1"'), "gateway.bind-ipv6", "is not an IPv6 address"),
+    ("a range of no pair", gateway("port-range = [20001, 20002]"), "gateway.port-range", "no even port with the one"),
+    ("to the other leg", swap("127.0.0.1:30002", "127.0.0.1:20000"), f"{SECOND}.remote", f"is where {FIRST} receives"),
+    ("to its RTCP port", swap("127.0.0.1:30002", "127.0.0.1:20001"), f"{SECOND}.remote", f"is where {FIRST} receives"),
+    ("a key as a name", swap("phone-to-trunk", "Q" * 40), "session[#1].name", "looks like a key"),
     ("metrics", gateway('metrics = "9464"'), "gateway.metrics", "ADDRESS:PORT"),
-    ("not TOML", swap("[[session]]", "[[session"), "", "is not TOML"),
+    ("not TOML", swap("[[session]]", "[[session"), "", "is not TOML: Expected ']]' at the end of an array declaration"),
+    ("no sign", swap("name =", "name"), "", "is not TOML: Expected '=' after a key in a key/value pair (at line"),
     ("key twice", add('type = "route"'), "", "is not TOML"),
     ("nested", lambda _: "a = " + "[" * 100_000, "", "nests too deeply"),
     ("a huge number", lambda _: "a = " + "9" * 5000, "", "is not TOML"),
@@ -312,6 +319,25 @@ def test_a_file_may_not_grow_without_bound(tmp_path: Path) -> None:
     os.truncate(path, FILE_MAX + 1)
     with pytest.raises(ConfigError, match="larger than"):
         load_relay(path)
+
+
+def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
+    assert load(tmp_path, "\ufeff" + GOOD).sessions
+
+
+def test_what_libsrtp_cannot_do_is_said_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path / "relay.toml", FORWARD)
+    assert load_relay(file, "native").sessions
+    with pytest.raises(ConfigError, match=r"session\[pass\]: libsrtp cannot verify a packet and leave it"):
+        load_relay(file, "libsrtp")
+    with pytest.raises(ConfigError, match="libsrtp cannot verify"):
+        load(tmp_path, '[gateway]\ncrypto = "libsrtp"\n' + FORWARD)
+    monkeypatch.setattr("srtpgw.libsrtp.status", lambda: {"available": True, "missing_suites": {SUITE: "not built"}})
+    with pytest.raises(ConfigError, match=r"leg\[1\].suite: is not in the libsrtp of this host"):
+        load_relay(write(file, GOOD), "libsrtp")
+    monkeypatch.setattr("srtpgw.libsrtp.status", lambda: {"available": False, "fault": "no such library"})
+    with pytest.raises(ConfigError, match=r"gateway\.crypto: libsrtp cannot be used: no such library"):
+        load_relay(file, "libsrtp")
 
 
 def test_text_that_is_not_utf_8(tmp_path: Path) -> None:

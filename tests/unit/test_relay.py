@@ -3,120 +3,17 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-from unit.relay_files import GOOD, HEAD, SUITE, free_ports, key, key_text, session, write
+from unit.relay_bench import FLAGS, Bench, Ends, one, rtp, two
+from unit.relay_files import GOOD, HEAD, SUITE, free_ports, key, key_text
 
-from srtpgw.config import load_relay
-from srtpgw.errors import ConfigError, MediaError, StateError
+from srtpgw.errors import ConfigError, StateError
 from srtpgw.media.gateway import SRTCP_SKIP, MediaGateway
-from srtpgw.media.session import Leg
-from srtpgw.media.store import SendingStates
-from srtpgw.relay import SRTCP_KEEP, Changes, Relay
+from srtpgw.relay import SRTCP_KEEP, Changes
 from srtpgw.srtp import Receiver, Sender
-
-FLAGS = {"extension": True}
-
-
-class Bench:
-    """A relay over files in one directory, and the far ends of its first session's legs."""
-
-    def __init__(self, base: Path, *, keeps_state: bool = True, allow_reuse: bool = False) -> None:
-        self.base = base
-        self.file = base / "relay.toml"
-        self.keeps_state = keeps_state
-        self.allow_reuse = allow_reuse
-        self.gateway = MediaGateway(workers=1, media_encryption=FLAGS)
-        self.relay = self.fresh()
-
-    def restart(self) -> None:
-        """Another process: a gateway that knows nothing of the one before, which may have been killed."""
-        self.gateway.shutdown()
-        self.gateway = MediaGateway(workers=1, media_encryption=FLAGS)
-        self.relay = self.fresh()
-
-    def fresh(self) -> Relay:
-        return Relay(self.gateway, self.states, keeps_state=self.keeps_state, allow_reuse=self.allow_reuse)
-
-    def states(self) -> SendingStates:
-        path = self.base / "relay.toml.state"
-        return SendingStates(path, self.base / "used-keys", allow_reuse=self.allow_reuse)
-
-    def open(self, text: str) -> None:
-        self.relay = self.fresh()
-        self.relay.open(load_relay(write(self.file, text)))
-
-    def apply(self, text: str) -> Changes:
-        return self.relay.apply(load_relay(write(self.file, text)))
-
-    def names(self) -> list[str]:
-        return [leg.name for leg in self.relay.legs]
-
-    def close(self) -> None:
-        self.relay.close()
-        self.gateway.shutdown()
-
-
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    with closing(Bench(tmp_path)) as made:
-        yield made
-
-
-@pytest.fixture
-def ports() -> list[int]:
-    return free_ports(8)
-
-
-def one(ports: list[int], name: str = "one", **more: object) -> str:
-    return session(name, local=(ports[0], ports[1]), remote=(ports[2], ports[3]), **more)  # type: ignore[arg-type]
-
-
-def two(ports: list[int], name: str = "two", keys: tuple[int, int] = (3, 4), **more: str) -> str:
-    return session(name, local=(ports[4], ports[5]), remote=(ports[6], ports[7]), keys=keys, **more)
-
-
-def rtp(sequence: int, ssrc: int = 0x11223344, payload: bytes = b"payload") -> bytes:
-    return bytes([0x80, 0]) + sequence.to_bytes(2, "big") + bytes(4) + ssrc.to_bytes(4, "big") + payload
-
-
-class Ends:
-    """The far ends: the phone sends SRTP under key 1 and takes what came under key 2, the trunk is plain."""
-
-    def __init__(self, ports: list[int], first: int = 1) -> None:
-        self.phone = self.socket(ports[2])
-        self.trunk = self.socket(ports[3])
-        self.gateway = ports[0], ports[1]
-        self.sender = Sender(SUITE, [key(first)])
-
-    def socket(self, port: int) -> socket.socket:
-        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        made.bind(("127.0.0.1", port))
-        made.settimeout(5)
-        return made
-
-    def from_trunk(self, sequence: int, payload: bytes = b"payload") -> bytes:
-        """What the phone gets for one packet of the trunk."""
-        self.trunk.sendto(rtp(sequence, payload=payload), ("127.0.0.1", self.gateway[1]))
-        return self.phone.recv(2048)
-
-    def from_phone(self, sequence: int) -> bytes:
-        self.phone.sendto(self.sender.protect(rtp(sequence)), ("127.0.0.1", self.gateway[0]))
-        return self.trunk.recv(2048)
-
-    def close(self) -> None:
-        self.phone.close()
-        self.trunk.close()
-
-
-@pytest.fixture
-def ends(ports: list[int]) -> Iterator[Ends]:
-    with closing(Ends(ports)) as made:
-        yield made
 
 
 def test_media_passes_both_ways(bench: Bench, ports: list[int], ends: Ends) -> None:
@@ -248,40 +145,6 @@ def test_an_added_session_that_cannot_open_leaves_everything_as_it_was(bench: Be
     assert bench.relay.legs == legs
     assert not any(leg.settings.hold for leg in legs)
     assert bench.apply(HEAD + one(ports) + two(ports)) == Changes(added=["two"])
-
-
-def test_what_fails_behind_a_removal_is_told_and_tried_again(bench: Bench, ports: list[int]) -> None:
-    bench.open(HEAD + one(ports) + two(ports))
-    holder = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    free = free_ports(1)[0]
-    holder.bind(("127.0.0.1", free))
-    moved = HEAD + one(ports) + two([*ports[:4], free, *ports[5:]])
-    with holder:
-        changes = bench.apply(moved)
-    assert list(changes.failed) == ["two"]
-    assert "taken" in str(changes.failed["two"])
-    assert bench.names() == ["one/1", "one/2"]
-    assert bench.apply(moved) == Changes(added=["two"])
-
-
-def test_a_change_that_one_leg_refuses_is_told_and_tried_again(
-    bench: Bench, ports: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bench.open(HEAD + one(ports))
-    wanted = HEAD + one(ports, keys=(11, 12), plain="dscp = 0")
-    change = bench.gateway.change
-
-    def refuse_plain(leg: Leg, **changes: Any) -> None:
-        if not leg.settings.encrypted:
-            raise MediaError("not now")
-        change(leg, **changes)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(bench.gateway, "change", refuse_plain)
-        changes = bench.apply(wanted)
-    assert str(changes.failed["one"]).endswith("session[one].leg[2]: not now")
-    assert bench.apply(wanted) == Changes(changed=["one"])
-    assert not bench.apply(wanted)
 
 
 def test_after_an_orderly_stop_a_source_goes_on(bench: Bench, ports: list[int], ends: Ends) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from unit.relay_files import key, octets
 
 from srtpgw.errors import StateError
+from srtpgw.media import store
 from srtpgw.media.store import FRESH, RETIRED_MAX, Resumption, SendingStates
 from srtpgw.srtp import MasterKey
 
@@ -343,3 +344,67 @@ def test_no_index_ever_comes_back(
         if mishap == 0 and life.copies:
             life.place.state.write_bytes(life.copies[0])  # a backup is put back
         life.run(sends, keep_after=keep_after, clean=clean)
+
+
+def test_a_check_refuses_and_marks_nothing(place: Place) -> None:
+    place.run(ONE, b"first")
+    with place.open() as states:
+        assert states.check([("leg", ONE), ("leg", TWO)]) == [Resumption(b"first", "none"), FRESH]
+        assert states.unused(TWO)
+        states.begin([("leg", ONE)])
+        assert states.check([("leg", ONE)])[0].rename_sources == "all"
+        states.settle([(ONE, b"second")])
+    assert place.run(ONE, b"third") == Resumption(b"second", "none")
+    place.state.unlink()
+    with place.open() as states, pytest.raises(StateError, match="was used before"):
+        states.check([("leg", ONE)])
+
+
+@pytest.mark.parametrize("failing", [1, 2])  # the state file, the register behind it
+def test_what_could_not_be_begun_is_not_in_use(place: Place, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
+    place.run(ONE, b"first")
+    write = store._replace
+    calls = itertools.count(1)
+
+    def fail(path: Path, octets: bytes, *, lock: bool = False) -> int:
+        if next(calls) == failing:
+            raise StateError(str(path), "", "no room")
+        return write(path, octets, lock=lock)
+
+    with place.open() as states:
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "_replace", fail)
+            with pytest.raises(StateError, match="no room"):
+                states.begin([("leg", ONE), ("leg", TWO)])
+        assert states.begin([("leg", ONE), ("leg", TWO)]) == [Resumption(b"first", "none"), FRESH]
+
+
+def test_faults_say_what_to_do_next(place: Place, tmp_path: Path) -> None:
+    place.state.write_bytes(b"{}")
+    place.state.chmod(0o600)
+    with pytest.raises(StateError, match="put a good copy back, take new keys, or start with --allow-index-reuse"):
+        place.open()
+    place.state.unlink()
+    place.register.parent.write_text("not a folder")
+    with place.open() as states, pytest.raises(StateError, match="set SRTPGW_STATE_DIR to a folder"):
+        states.begin([("leg", ONE)])
+    with pytest.raises(StateError, match="its folder must be there and writable"):
+        SendingStates(tmp_path / "none" / "state", place.register)
+
+
+def test_a_file_that_vanishes_while_it_is_locked_is_made_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = store.fcntl.flock
+    place.state.touch(mode=0o600)
+    vanishing = [place.state]
+
+    def flock(handle: int, how: int) -> None:
+        lock(handle, how)
+        while vanishing:
+            vanishing.pop().unlink()
+
+    handles = len(list(Path("/proc/self/fd").iterdir()))
+    with monkeypatch.context() as patch:
+        patch.setattr(store.fcntl, "flock", flock)
+        place.open().close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == handles
+    assert not place.state.exists()  # made here, never written, removed
