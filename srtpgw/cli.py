@@ -6,9 +6,13 @@ Exit status: 0 done (a relay: stopped by SIGINT or SIGTERM), 1 it failed while r
 from __future__ import annotations
 
 import json
+import math
+import os
 import sys
+from contextlib import suppress
+from errno import EPIPE
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -22,6 +26,64 @@ DEFAULT_SUITE = "AES_CM_128_HMAC_SHA1_80"
 KEYS_AT_ONCE = 10_000
 
 
+RELAY_EPILOG = """
+Environment: SRTPGW_STATE_DIR is the folder of the register of used keys (else $XDG_STATE_HOME/srtpgw, else
+~/.local/state/srtpgw); SRTPGW_KERNELS forces a crypto kernel (`srtpgw kernels` lists them).
+
+Exit status: 0 after SIGINT or SIGTERM, or when stdout was closed; 1 when something failed while running; 2 when the
+command line or the file is at fault.
+"""
+
+
+class _Commands(click.Group):
+    """Turns what any command can fail with into one line and an exit status."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if sys.stderr is None:
+            # Its number must not go to a socket or file that is opened later.
+            sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as we run
+        if sys.stdout is None:
+            _end("stdout is closed: send it to /dev/null if nobody is to see it")
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()  # here, where a full disk can still be told
+        except ImportError as error:
+            _end(missing_part(error))
+        except OSError as error:
+            _forget_stdout()
+            # Who closed the pipe knows it.
+            _end("" if error.errno == EPIPE else error.strerror or type(error).__name__)
+
+
+def missing_part(error: ImportError) -> str:
+    """Why the native module, or something else that is installed, is not there."""
+    text = str(error)
+    if "SRTPGW_KERNELS" in text or "crypto kernels" in text:
+        return text
+    return f"a part of srtpgw is missing ({text}); install it with: pip install ."
+
+
+def _end(text: str) -> NoReturn:
+    if text:
+        with suppress(OSError, ValueError):
+            print(f"srtpgw: {text}", file=sys.stderr, flush=True)
+    sys.exit(EXIT_FAILED)
+
+
+def _forget_stdout() -> None:
+    """What was not written stays unwritten: the interpreter tries again at its end, and would tell of it."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _finite(_: click.Context, parameter: click.Parameter, value: float) -> float:
+    if not math.isfinite(value):
+        raise click.BadParameter("is not a number of seconds", param=parameter)
+    return value
+
+
 def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
         from importlib.metadata import PackageNotFoundError, version
@@ -33,17 +95,19 @@ def _show_version(context: click.Context, _: click.Parameter, wanted: bool) -> N
         context.exit()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show it.")
 def main() -> None:
     """Media-plane SRTP gateway: relays RTP and SRTP between legs."""
 
 
-@main.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@main.command(epilog=RELAY_EPILOG)
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option("--check", is_flag=True, help="Only say whether FILE is good.")
 @click.option("--json", "as_json", is_flag=True, help="JSON lines even on a terminal.")
-@click.option("--interval", type=click.FloatRange(0.1, 3600), default=1.0, help="Seconds between readings.")
+@click.option(
+    "--interval", type=click.FloatRange(0.1, 3600), default=1.0, callback=_finite, help="Seconds between readings."
+)
 @click.option("--metrics", metavar="ADDR:PORT", help="Serve Prometheus metrics here.")
 @click.option("--crypto", type=click.Choice(["native", "libsrtp"]), help="SRTP implementation; else as FILE says.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Packet loops; else as FILE says, or one per core.")
@@ -52,14 +116,14 @@ def main() -> None:
 def relay(file: Path, *, check: bool, metrics: str | None, **options: Any) -> None:
     """Relay media as a file says, until a signal.
 
-    SIGINT and SIGTERM stop it in order. SIGHUP reads FILE (TOML) again and applies what differs. docs/relay.md tells
-    of the file, docs/examples has some.
+    SIGINT and SIGTERM stop it in order. SIGHUP (kill -HUP PID) reads FILE (TOML) again and applies what differs.
+    docs/relay.md tells of the file, docs/examples has some.
     """
     address = _address(metrics, "--metrics")
     from srtpgw import daemon
 
     if check:
-        sys.exit(daemon.check(file, options["as_json"]))
+        sys.exit(daemon.check(file, options["as_json"], options["crypto"]))
     sys.exit(daemon.run(file, daemon.Options(metrics=address, **options)))
 
 
@@ -97,6 +161,12 @@ def keygen(*, suite: str, count: int, as_json: bool) -> None:
     """Print fresh random keys for a relay file.
 
     Each is a secret: send the output to a file of mode 600.
+
+    \b
+    Suites: AES_CM_128_HMAC_SHA1_80  AES_CM_128_HMAC_SHA1_32
+            AES_192_CM_HMAC_SHA1_80  AES_192_CM_HMAC_SHA1_32
+            AES_256_CM_HMAC_SHA1_80  AES_256_CM_HMAC_SHA1_32
+            AEAD_AES_128_GCM         AEAD_AES_256_GCM
     """
     from srtpgw.media.keys import format_key, generate_key, relay_suites
 

@@ -3,8 +3,8 @@
 The whole file is checked before anything is opened, and every fault found is reported, each by file, key and reason.
 A reason never repeats a value of the file, because any value might be a key in the wrong place.
 
-What a table may hold is data (``GATEWAY_KEYS``, ``LEG_KEYS``): the name in the file with the function that reads its
-value. docs/relay.md describes each.
+What a table may hold is data (`srtpgw.values`): the name in the file with the function that reads its value.
+docs/relay.md describes each.
 """
 
 from __future__ import annotations
@@ -14,27 +14,26 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from srtpgw.errors import ConfigError, KeyFormatError
-from srtpgw.media.address import Address, is_wildcard, parse_host
-from srtpgw.media.keys import parse_key, relay_suites, same_keys
-from srtpgw.media.leg import LEG_TYPES, SOURCE_RULES, LegSettings
-from srtpgw.media.ports import FIRST as FIRST_PORT
-from srtpgw.media.ports import LAST as LAST_PORT
-from srtpgw.srtp import HINTS_MAX, KEYS_MAX, MasterKey, Provider, fingerprint
+from srtpgw.media.address import Address, is_wildcard
+from srtpgw.media.keys import parse_key
+from srtpgw.media.leg import LEG_TYPES, LegSettings, forwards
+from srtpgw.media.ports import DEFAULT_RANGE
+from srtpgw.srtp import KEYS_MAX, MasterKey, Provider, fingerprint
+from srtpgw.values import GATEWAY_KEYS, LEG_KEYS, SECRET_KEYS, Read, on_off, quoted
 
 FILE_MAX = 16 << 20  # octets: some 20,000 sessions
 SESSIONS_MAX = 20_000
 NAME_MAX = 64  # characters of a session's name
-WORKERS_MAX = 256
-CPUS_MAX = 4096
 
-_ON_OFF: Final = {"on": True, "off": False}
 _SHOWABLE = re.compile(r"[A-Za-z0-9_.-]{1,32}")
+# A name that reads as base64 of a key and salt, the shortest of which have 28 octets: 38 characters without padding.
+_LIKE_A_KEY = re.compile(r"[A-Za-z0-9+/]{38,}={0,2}")
 _HOLDS_KEYS = re.compile(rb"""inline:|^\s*["']?(receive|transmit)-key""", re.IGNORECASE | re.MULTILINE)
 _KEY_FIELDS: Final = ("suite", "transmit_suite", "receive_keys", "transmit_keys", "source")
 
@@ -47,7 +46,7 @@ class GatewayConfig:
     cpus: tuple[int, ...] = ()
     engine: Literal["socket"] = "socket"
     crypto: Provider = "native"
-    port_range: tuple[int, int] = (16384, 32767)
+    port_range: tuple[int, int] = DEFAULT_RANGE
     bind_ipv4: str = "127.0.0.1"
     bind_ipv6: str = "::1"
     advertised_ipv4: str | None = None
@@ -67,12 +66,7 @@ class SessionConfig:
 
         So it is where one key stands on both sides: the packets are verified and passed on, never protected here.
         """
-        here, there = self.legs[source], self.legs[1 - source]
-        return (
-            bool(here.receive_keys)
-            and here.suite == there.sending_suite
-            and same_keys(here.receive_keys, there.transmit_keys)
-        )
+        return forwards(self.legs[source], self.legs[1 - source])
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,128 +79,20 @@ class RelayConfig:
     sessions: tuple[SessionConfig, ...]
 
 
-def load_relay(file: str | Path) -> RelayConfig:
-    """Read and check a relay file. Raises ConfigError, whose ``faults`` are all that was found."""
+def load_relay(file: str | Path, crypto: Provider | None = None) -> RelayConfig:
+    """Read and check a relay file, for the provider that it names or the one given here.
+
+    Raises ConfigError, whose ``faults`` are all that was found.
+    """
     reader = _Reader(str(file))
     octets = reader.read()
     document = reader.parse(octets)
     config = reader.relay(document)
+    if (crypto or config.gateway.crypto) == "libsrtp":
+        reader.check_libsrtp(config.sessions)
     if reader.faults:
         raise ConfigError.of(reader.faults)
     return config
-
-
-# --- values ----------------------------------------------------------------------------------------------------------
-# Each takes what TOML gave and returns the setting, or raises ValueError with a reason that reads on from the key.
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("is not text in quotes")
-    return value
-
-
-def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("is neither true nor false")
-    return value
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError("is not a whole number")
-    return value
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, float) else float(_bounded(-(1 << 53), 1 << 53)(value))
-
-
-def _bounded(low: int, high: int) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        number = _whole(value)
-        if not low <= number <= high:
-            raise ValueError(f"is outside {low} to {high}")
-        return number
-
-    return read
-
-
-def _one_of(choices: tuple[str, ...]) -> Callable[[object], str]:
-    def read(value: object) -> str:
-        text = _text(value)
-        if text not in choices:
-            raise ValueError(f"is not one of {', '.join(choices)}")
-        return text
-
-    return read
-
-
-def _host(version: int) -> Callable[[object], str]:
-    return lambda value: parse_host(_text(value), version)
-
-
-def _address(value: object) -> Address:
-    return Address.parse(_text(value))
-
-
-def _family(value: object) -> int:
-    if _whole(value) not in (4, 6):
-        raise ValueError("is neither 4 nor 6")
-    return _whole(value)
-
-
-def _wholes(most: int, low: int, high: int) -> Callable[[object], tuple[int, ...]]:
-    def read(value: object) -> tuple[int, ...]:
-        if not isinstance(value, list) or len(value) > most:
-            raise ValueError(f"is not a list of at most {most} whole numbers")
-        return tuple(_bounded(low, high)(item) for item in value)
-
-    return read
-
-
-def _port_range(value: object) -> tuple[int, int]:
-    ports = _wholes(2, FIRST_PORT, LAST_PORT)(value)
-    if len(ports) != 2 or ports[0] >= ports[1]:
-        raise ValueError("is not [LOWEST, HIGHEST]")
-    return ports[0], ports[1]
-
-
-_Read = Callable[[object], Any]
-
-GATEWAY_KEYS: Final[Mapping[str, _Read]] = {
-    "workers": _bounded(1, WORKERS_MAX),
-    "cpus": _wholes(WORKERS_MAX, 0, CPUS_MAX),
-    "engine": _one_of(("socket",)),
-    "crypto": _one_of(("native", "libsrtp")),
-    "port-range": _port_range,
-    "bind-ipv4": _host(4),
-    "bind-ipv6": _host(6),
-    "advertised-ipv4": _host(4),
-    "advertised-ipv6": _host(6),
-    "metrics": _address,
-}
-
-LEG_KEYS: Final[Mapping[str, _Read]] = {
-    "type": _one_of(LEG_TYPES),
-    "local": _address,
-    "family": _family,
-    "rtcp-mux": _flag,
-    "remote": _address,
-    "remote-rtcp": _address,
-    "source": _one_of(SOURCE_RULES),
-    "suite": _one_of(relay_suites()),
-    "transmit-suite": _one_of(relay_suites()),
-    "window": _whole,
-    "max-ssrcs": _whole,
-    "dscp": _whole,
-    "hold": _flag,
-    "media-timeout": _number,
-    "clock-rate": _whole,
-    "roc-hints": _wholes(HINTS_MAX, 0, (1 << 32) - 1),
-}
-# Read once the suite is known, for their lengths hang on it.
-SECRET_KEYS: Final[Mapping[str, str]] = {"receive-key": "receive_keys", "transmit-key": "transmit_keys"}
 
 
 # --- the file --------------------------------------------------------------------------------------------------------
@@ -258,7 +144,7 @@ class _Reader:
     def parse(self, octets: bytes) -> dict[str, Any]:
         reason = ""
         try:
-            return tomllib.loads(octets.decode("utf-8"))
+            return tomllib.loads(octets.decode("utf-8-sig"))
         except UnicodeDecodeError:
             reason = "is not UTF-8 text"
         except RecursionError:
@@ -273,11 +159,11 @@ class _Reader:
         gateway = GatewayConfig(**self.values(self.table(document, "gateway"), "gateway", GATEWAY_KEYS)[0])
         if gateway.cpus and gateway.workers not in (None, len(gateway.cpus)):
             self.fault("gateway.cpus", f"names {len(gateway.cpus)} cores for {gateway.workers} workers")
-        encryption = self.media_encryption(self.table(document, "media-encryption"))
+        encryption, unread = self.media_encryption(document)
         sessions, legs = self.sessions(document)
-        self.check_legs(legs, encryption)
-        self.faults += [ConfigError(self.file, key, reason) for key, reason in _shared_ports(legs)]
-        self.faults += [ConfigError(self.file, key, reason) for key, reason in _shared_keys(legs)]
+        self.check_legs(legs, encryption, unread)
+        for faults in (_shared_ports(legs), _shared_keys(legs), _circles(legs)):
+            self.faults += [ConfigError(self.file, key, reason) for key, reason in faults]
         return RelayConfig(self.file, gateway, encryption, tuple(sessions))
 
     def table(self, document: dict[str, Any], name: str) -> dict[str, Any]:
@@ -297,7 +183,7 @@ class _Reader:
             self.fault(_join(path, _shown(name)), f"is not known{hint}")
 
     def values(
-        self, table: Mapping[str, object], path: str, keys: Mapping[str, _Read], more: tuple[str, ...] = ()
+        self, table: Mapping[str, object], path: str, keys: Mapping[str, Read], more: tuple[str, ...] = ()
     ) -> tuple[dict[str, Any], set[str]]:
         """What ``keys`` makes of a table: settings by field name, and the fields that could not be read."""
         self.known(table, path, (*keys, *more))
@@ -313,9 +199,13 @@ class _Reader:
                 unread.add(_field(name))
         return settings, unread
 
-    def media_encryption(self, table: Mapping[str, object]) -> dict[str, bool]:
-        flags, _ = self.values(table, "media-encryption", dict.fromkeys(LEG_TYPES, _one_of(tuple(_ON_OFF))))
-        return {name: _ON_OFF[flags.get(name, "off")] for name in LEG_TYPES}
+    def media_encryption(self, document: dict[str, Any]) -> tuple[dict[str, bool], set[str]]:
+        """The flag of each type, and the types whose flag could not be read."""
+        name = "media-encryption"
+        flags, unread = self.values(self.table(document, name), name, dict.fromkeys(LEG_TYPES, on_off))
+        if not isinstance(document.get(name, {}), dict):
+            unread = set(LEG_TYPES)
+        return {each: flags.get(each, False) for each in LEG_TYPES}, unread
 
     def sessions(self, document: dict[str, Any]) -> tuple[list[SessionConfig], list[tuple[_Leg, ...]]]:
         tables = document.get("session", [])
@@ -347,6 +237,8 @@ class _Reader:
             self.fault(_join(path, "name"), "is missing" if name == "" else "is not text in quotes")
         elif len(name) > NAME_MAX or not name.isprintable() or "/" in name or "inline:" in name.lower():
             self.fault(_join(path, "name"), f"is not printable text of at most {NAME_MAX} characters without a slash")
+        elif _LIKE_A_KEY.fullmatch(name):
+            self.fault(_join(path, "name"), "looks like a key: a name is shown in messages")
         elif name in names:
             self.fault(_join(path, "name"), "is the name of an earlier session too")
         else:
@@ -360,7 +252,7 @@ class _Reader:
             self.fault(_join(path, "leg"), "is not a list of tables: write [[session.leg]]")
             return ()
         if len(tables) != 2:
-            self.fault(_join(path, "leg"), f"is there {len(tables)} times: a session has exactly two legs")
+            self.fault(_join(path, "leg"), f"is there {_times(len(tables))}: a session has exactly two legs")
         return tuple(
             self.leg(leg, f"{name}/{number}", f"{path}.leg[{number}]") for number, leg in enumerate(tables[:2], start=1)
         )
@@ -395,12 +287,14 @@ class _Reader:
         keys: list[MasterKey] = []
         for number, item in enumerate(items, start=1):
             try:
-                keys.append(parse_key(_text(item), suite))
+                keys.append(parse_key(quoted(item), suite))
             except (KeyFormatError, ValueError) as error:
                 self.fault(f"{path}[{number}]" if several else path, str(error))
         return tuple(keys) if len(keys) == len(items) else ()
 
-    def check_legs(self, sessions: list[tuple[_Leg, ...]], encryption: Mapping[str, bool]) -> None:
+    def check_legs(
+        self, sessions: list[tuple[_Leg, ...]], encryption: Mapping[str, bool], unread_flags: set[str]
+    ) -> None:
         """What legs say against themselves and the flags; what follows from an unread setting is left out."""
         for leg in (leg for legs in sessions for leg in legs):
             settings = leg.settings
@@ -409,12 +303,32 @@ class _Reader:
                 fault for fault in settings.faults()
                 if fault.field not in leg.unread and not (keys_unread and fault.field in _KEY_FIELDS)
             ]  # fmt: skip
-            if not keys_unread and "type" not in leg.unread and (refusal := settings.policy_fault(encryption)):
+            judged = not keys_unread and "type" not in leg.unread and settings.type not in unread_flags
+            if judged and (refusal := settings.policy_fault(encryption)):
                 found.append(refusal)
             for fault in found:
                 self.fault(_join(leg.path, _file_name(fault.field)), fault.reason)
             if settings.remote is None and not leg.unread and settings.source_rule == "strict":
                 self.fault(_join(leg.path, "remote"), "is missing: the source rule strict hears only that address")
+
+    def check_libsrtp(self, sessions: Sequence[SessionConfig]) -> None:
+        """What this host's libsrtp cannot do of what the file asks for."""
+        from srtpgw import libsrtp
+
+        status = libsrtp.status()
+        if not status["available"]:
+            self.fault("gateway.crypto", f"libsrtp cannot be used: {status['fault']}")
+            return
+        missing = status["missing_suites"]
+        assert isinstance(missing, dict)
+        for session in sessions:
+            path = f"session[{session.name}]"
+            if any(session.forwards(number) for number in (0, 1)):
+                self.fault(path, "libsrtp cannot verify a packet and leave it as it is")
+            for number, leg in enumerate(session.legs, start=1):
+                for name, suite in (("suite", leg.suite), ("transmit-suite", leg.transmit_suite)):
+                    if suite in missing:
+                        self.fault(f"{path}.leg[{number}].{name}", "is not in the libsrtp of this host")
 
 
 def _read_all(handle: int) -> bytes:
@@ -462,11 +376,26 @@ def _shared_keys(sessions: list[tuple[_Leg, ...]]) -> Iterator[tuple[str, str]]:
                     holders.append((number, leg, name))
 
 
+def _circles(sessions: list[tuple[_Leg, ...]]) -> Iterator[tuple[str, str]]:
+    """Sessions that send to themselves: what leaves at one leg arrives at the other, and so on for ever."""
+    for legs in sessions:
+        for leg, other in zip(legs, reversed(legs), strict=True):
+            own = {other.settings.local, other.settings.local_rtcp} - {None}
+            if leg is not other and own & {leg.settings.remote, leg.settings.rtcp_target}:
+                yield f"{leg.path}.remote", f"is where {other.path} receives: the session would send to itself"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
 def _toml_reason(message: str) -> str:
     """The parser's message with its position; its words only where they quote nothing of the file."""
     words, _, position = message.partition(" (at ")
     place = f" (at {position}" if position else ""
-    return f"is not TOML{place}" if set("'\"(") & set(words) else f"is not TOML: {words}{place}"
+    # What the parser expected is its own text, quoted or not.
+    quotes = set("'\"(") & set(words) and not words.startswith("Expected ")
+    return f"is not TOML{place}" if quotes else f"is not TOML: {words}{place}"
 
 
 def _shown(name: str) -> str:

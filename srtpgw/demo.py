@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from srtpgw.cli import missing_part
 from srtpgw.errors import MediaError, SrtpgwError
 from srtpgw.terminal import attacker as hostile
 from srtpgw.terminal.attacker import Attacker
@@ -48,7 +49,7 @@ class DemoPlan:
     frames: int = 400
     attack_packets: int = 25
     patience: float = 4.0
-    port_range: tuple[int, int] = (16384, 32767)
+    port_range: tuple[int, int] | None = None  # None: as the gateway has it
 
     @property
     def seconds(self) -> float:
@@ -338,17 +339,31 @@ def run_demo(plan: DemoPlan = DemoPlan(), progress: Progress = lambda _: None) -
     try:
         return asyncio.run(_demonstrate(plan, progress))
     except ImportError as error:
-        raise DemoError(f"a part of srtpgw is missing ({error}); install it with: pip install .") from error
+        raise DemoError(missing_part(error)) from error
     except (MediaError, OSError) as error:
         raise DemoError(f"the calls cannot be set up: {error}") from error
+    except ExceptionGroup as group:
+        # What tasks raised together: said by the first of its kind, unless something else is among them.
+        known, rest = group.split((MediaError, OSError))
+        if known is None or rest is not None:
+            raise
+        raise DemoError(f"the calls cannot go on: {_first(known)}") from group
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def _demonstrate(plan: DemoPlan, progress: Progress) -> DemoResult:
     from srtpgw.media import MediaGateway
+    from srtpgw.media.ports import DEFAULT_RANGE
 
     start = asyncio.get_running_loop().time()
     async with AsyncExitStack() as stack:
-        gateway = stack.enter_context(MediaGateway(media_encryption=ENCRYPTION, port_range=plan.port_range))
+        gateway = stack.enter_context(
+            MediaGateway(media_encryption=ENCRYPTION, port_range=plan.port_range or DEFAULT_RANGE)
+        )
         first = await Call.open(gateway, stack, FIRST_CALL, plan.frames)
         second = await Call.open(gateway, stack, SECOND_CALL, plan.frames // 3)
         attacker = await stack.enter_async_context(Attacker())

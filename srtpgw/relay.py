@@ -15,12 +15,12 @@ Sending state of static keys goes with it: keys are begun before their legs are 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from typing import Any, Final
 
 from srtpgw.config import RelayConfig, SessionConfig
-from srtpgw.errors import ConfigError, LimitReached, MediaError, PortUnavailable, StateError
+from srtpgw.errors import ConfigError, KeyReuse, LimitReached, MediaError, PortUnavailable, SrtpgwError, StateError
 from srtpgw.media.gateway import SRTCP_SKIP, MediaGateway
 from srtpgw.media.keys import same_keys
 from srtpgw.media.leg import LegSettings
@@ -39,16 +39,22 @@ SRTCP_KEEP: Final = SRTCP_SKIP >> 4
 
 @dataclass(slots=True)
 class Changes:
-    """What applying a file did, by session name; ``failed`` maps those that could not be opened to the fault."""
+    """What applying a file did, by session name.
+
+    ``failed`` maps those that are not running to the fault, ``refused`` those that run, but not as the file says.
+    ``unsaved`` is why sending state could not be written: it is good as long as the relay runs.
+    """
 
     added: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     reopened: list[str] = field(default_factory=list)
     failed: dict[str, Exception] = field(default_factory=dict)
+    refused: dict[str, Exception] = field(default_factory=dict)
+    unsaved: list[StateError] = field(default_factory=list)
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed or self.reopened or self.failed)
+        return any(getattr(self, each.name) for each in fields(self))
 
 
 @dataclass(slots=True)
@@ -64,6 +70,9 @@ class _Running:
 
 _OTHER_SETTINGS = "its transmit-key was used before: keep suite, keys and window as they were then, or take a new key"
 _CANNOT_RESUME = "was used before, and libsrtp cannot take up its indices: take a new key, or --crypto native"
+
+_GOES_ON = "the session goes on as it was"
+_CHANGED_IN_PART = "the session goes on, changed in part"
 
 _Edit = list[dict[str, Any]]  # per leg, the fields that change
 
@@ -98,6 +107,12 @@ class Relay:
         self._allow_reuse = allow_reuse
         self._states: SendingStates | None = None
         self._running: dict[str, _Running] = {}
+        self._unsaved: list[StateError] = []
+
+    @property
+    def names(self) -> list[str]:
+        """Of the sessions that run."""
+        return list(self._running)
 
     @property
     def legs(self) -> list[Leg]:
@@ -112,7 +127,8 @@ class Relay:
         """Bring what runs to what the file says.
 
         Raises ConfigError or MediaError, with nothing changed, when an added session cannot be opened beside what
-        runs. What fails later, because it has to wait for a port or key to come free, is told in ``failed``.
+        runs, or the sending state forbids it. What fails later, because it has to wait for a port or key to come free,
+        is told in ``failed`` and ``refused``.
         """
         wanted = {session.name: session for session in config.sessions}
         edits, changes = self._compare(wanted)
@@ -122,29 +138,40 @@ class Relay:
         late = [wanted[name] for name in changes.reopened]
         for name in changes.added:
             (early if held.isdisjoint(_needs(wanted[name])) else late).append(wanted[name])
+        self._check(late)
         self._open(config.file, early)
-        self._close([self._running[name] for name in leaving])
+        before = {name: self._running[name].config for name in changes.reopened}
+        self._part([self._running[name] for name in leaving])
         for name, edit in edits.items():
-            self._attempt(changes, name, partial(self._change, config.file, wanted[name], edit))
+            if self._edit_running(config.file, wanted[name], edit, changes):
+                before[name] = self._running[name].config
+                late.append(wanted[name])
+                self._part([self._running[name]])
         for session in late:
-            self._attempt(changes, session.name, partial(self._open, config.file, [session]))
+            self._open_late(config.file, session, before.get(session.name), changes)
         for names in (changes.added, changes.changed, changes.reopened):
-            names[:] = [name for name in names if name not in changes.failed]
+            names[:] = [name for name in names if name not in changes.failed and name not in changes.refused]
+        changes.unsaved, self._unsaved = self._unsaved, []
         return changes
 
-    def keep_states(self, statistics: GatewayStatistics) -> None:
-        """Note the sending state of sessions where a source came or changed since the last time."""
+    def keep_states(self, statistics: GatewayStatistics, gate: AbstractContextManager[Any] | None = None) -> None:
+        """Note the sending state of sessions where a source came or changed since the last time. The gateway is asked
+        inside ``gate``; the disk is not waited for in it."""
         if self._states is None or not self._keeps_state:
             return
         by_leg = {leg.id: leg for leg in statistics.legs}
         kept: list[tuple[Keys, bytes]] = []
-        for running in self._running.values():
-            sources = tuple(_sources(by_leg[leg.id]) for leg in running.legs if leg.id in by_leg)
-            if sources != running.sources:
-                running.sources = sources
-                kept += [(keys, leg.export_sending_state()) for keys, leg in running.sending()]
+        seen: list[tuple[_Running, tuple[object, ...]]] = []
+        with gate or nullcontext():
+            for running in self._running.values():
+                sources = tuple(_sources(by_leg[leg.id]) for leg in running.legs if leg.id in by_leg)
+                if sources != running.sources:
+                    seen.append((running, sources))
+                    kept += [(keys, leg.export_sending_state()) for keys, leg in running.sending()]
         if kept:
             self._states.keep(kept)
+        for running, told in seen:
+            running.sources = told
 
     def close(self) -> None:
         """Stop every session, note final sending states and let go of their file."""
@@ -177,30 +204,57 @@ class Relay:
         has been sent and there is nothing to settle."""
         resumptions = self._begin(sessions)
         legs: dict[tuple[str, int], Leg] = {}
+        started: list[_Running] = []
         try:
             for session, number in _opening_order(sessions):
                 state, rename = resumptions.get((session.name, number), FRESH)
                 settings = replace(session.legs[number], sending_state=state, rename_sources=rename)
                 legs[session.name, number] = _open_leg(self._gateway, file, session.name, number, settings)
             self._keep_skipped(resumptions, legs, sessions)
-        except BaseException:
-            for leg in legs.values():
-                self._gateway.close(leg)
-            self._settle(_unused(sessions))
-            raise
-        started: list[_Running] = []
-        try:
             for session in sessions:
                 pair = (legs[session.name, 0], legs[session.name, 1])
-                started.append(_Running(session, pair, self._gateway.join(*pair)))
+                started.append(_Running(session, pair, _join(self._gateway, file, session.name, pair)))
         except BaseException:
-            self._close(started)
-            for session in sessions[len(started) :]:
+            self._part(started)
+            idle = sessions[len(started) :]
+            for session in idle:
                 for number in (0, 1):
-                    self._gateway.close(legs[session.name, number])
-            self._settle(_unused(sessions[len(started) :]))
+                    if (leg := legs.get((session.name, number))) is not None:
+                        self._gateway.close(leg)
+            self._settle_or_tell(_unused(idle))
             raise
         self._running |= {running.config.name: running for running in started}
+
+    def _open_late(self, file: str, session: SessionConfig, before: SessionConfig | None, changes: Changes) -> None:
+        """Open a session whose ports and keys have come free. One that ran before does so again if this fails."""
+        try:
+            self._open(file, [session])
+            return
+        except (SrtpgwError, OSError) as error:
+            fault = error
+        if before is None or not self._open_again(file, before):
+            changes.failed[session.name] = fault
+        else:
+            changes.refused[session.name] = _told(file, session.name, fault, _GOES_ON)
+
+    def _open_again(self, file: str, session: SessionConfig) -> bool:
+        """A session as it was, whatever the flags of the new file say of its legs."""
+        flags = self._gateway.media_encryption
+        self._gateway.media_encryption = {**flags, **{leg.type: leg.encrypted for leg in session.legs}}
+        try:
+            self._open(file, [session])
+        except (SrtpgwError, OSError):
+            return False
+        finally:
+            self._gateway.media_encryption = flags
+        return True
+
+    def _part(self, stopping: Sequence[_Running]) -> None:
+        """Close sessions while others run. State that cannot be written is told, and good as long as we run."""
+        try:
+            self._close(stopping)
+        except StateError as error:
+            self._unsaved.append(error)
 
     def _close(self, stopping: Sequence[_Running]) -> None:
         """Close sessions and note what was sent last: of a closed leg, so that nothing follows what it says."""
@@ -211,6 +265,26 @@ class Relay:
             for keys, leg in running.sending():
                 final.append((keys, leg.export_sending_state() if self._keeps_state else b""))
         self._settle(final, exact=self._keeps_state)
+
+    def _edit_running(self, file: str, wanted: SessionConfig, edit: _Edit, changes: Changes) -> bool:
+        """Change a session in place. Whether it has to be opened again instead."""
+        before = self._running[wanted.name].config
+        try:
+            self._change(file, wanted, edit)
+        except KeyReuse:
+            # Back to a key that it received under before: only a leg without a past takes that.
+            changes.changed.remove(wanted.name)
+            try:
+                self._check([wanted])
+            except StateError as error:
+                changes.refused[wanted.name] = _told(file, wanted.name, error, _GOES_ON)
+                return False
+            changes.reopened.append(wanted.name)
+            return True
+        except (SrtpgwError, OSError) as error:
+            whole = _same(before, self._running[wanted.name].config)
+            changes.refused[wanted.name] = _told(file, wanted.name, error, _GOES_ON if whole else _CHANGED_IN_PART)
+        return False
 
     def _change(self, file: str, wanted: SessionConfig, edit: _Edit) -> None:
         """Change a running session's legs. A sending key that goes is left inexact: nobody saw its last packet."""
@@ -225,10 +299,12 @@ class Relay:
                 if changes:
                     self._gateway.change(leg, **changes)
             except MediaError as error:
-                self._settle([(new, None)] if new else [])
+                self._settle_or_tell([(new, None)] if new else [])
+                if isinstance(error, KeyReuse):
+                    raise
                 raise ConfigError(file, _leg_path(wanted.name, number), str(error)) from error
-            if new and self._states is not None:
-                self._states.settle([(old, last)], exact=False)
+            if new:
+                self._settle_or_tell([(old, last)], exact=False)
             # Leg by leg, so that what has changed is known should the next leg refuse.
             done = list(running.config.legs)
             done[number] = wanted.legs[number]
@@ -261,27 +337,54 @@ class Relay:
 
     # -- sending state
 
-    def _begin(self, sessions: Sequence[SessionConfig]) -> dict[tuple[str, int], Resumption]:
-        """How each sending leg starts. Nothing is noted, and no file made, for sessions without sending keys."""
+    def _contexts(self, sessions: Sequence[SessionConfig]) -> list[tuple[SessionConfig, int]]:
+        """The sending legs. No file is made for sessions without one."""
         places = [(session, number) for session in sessions for number in sending_legs(session)]
-        if not places:
-            return {}
-        if self._states is None:
+        if places and self._states is None:
             self._states = self._open_states()
-        contexts = [(_key_path(session.name, number), session.legs[number].transmit_keys) for session, number in places]
+        return places
+
+    def _check(self, sessions: Sequence[SessionConfig]) -> None:
+        """Refuse now what `_begin` would refuse when what runs has been closed for it."""
+        places = self._contexts(sessions)
+        if places and self._states is not None:
+            contexts = _named(places)
+            self._check_fresh(contexts, self._states.check(contexts))
+
+    def _begin(self, sessions: Sequence[SessionConfig]) -> dict[tuple[str, int], Resumption]:
+        """How each sending leg starts."""
+        places = self._contexts(sessions)
+        if not places or self._states is None:
+            return {}
+        contexts = _named(places)
         resumptions = self._states.begin(contexts)
         if not self._keeps_state:
-            used = [name for (name, _), start in zip(contexts, resumptions, strict=True) if start != FRESH]
+            try:
+                self._check_fresh(contexts, resumptions)
+            except StateError:
+                self._settle_or_tell(_unused(sessions))
+                raise
             resumptions = [FRESH] * len(resumptions)
-            if used and not self._allow_reuse:
-                self._settle(_unused(sessions))
-                path = str(self._states.path)
-                raise StateError.of([StateError(path, name, _CANNOT_RESUME) for name in used])
         return {(session.name, number): start for (session, number), start in zip(places, resumptions, strict=True)}
+
+    def _check_fresh(self, contexts: Sequence[tuple[str, Keys]], resumptions: Sequence[Resumption]) -> None:
+        """A provider that cannot take up indices takes new keys only."""
+        if self._keeps_state or self._allow_reuse or self._states is None:
+            return
+        path = str(self._states.path)
+        used = [name for (name, _), start in zip(contexts, resumptions, strict=True) if start != FRESH]
+        if used:
+            raise StateError.of([StateError(path, name, _CANNOT_RESUME) for name in used])
 
     def _settle(self, contexts: Sequence[tuple[Keys, bytes | None]], *, exact: bool = True) -> None:
         if contexts and self._states is not None:
             self._states.settle(contexts, exact=exact)
+
+    def _settle_or_tell(self, contexts: Sequence[tuple[Keys, bytes | None]], *, exact: bool = True) -> None:
+        try:
+            self._settle(contexts, exact=exact)
+        except StateError as error:
+            self._unsaved.append(error)
 
     def _keep_skipped(
         self,
@@ -301,13 +404,6 @@ class Relay:
                 if resumptions[session.name, number].rename_sources == "all"
             ]
         )
-
-    @staticmethod
-    def _attempt(changes: Changes, name: str, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except (ConfigError, MediaError) as error:
-            changes.failed[name] = error
 
 
 def _differences(old: LegSettings, new: LegSettings) -> dict[str, Any]:
@@ -362,6 +458,26 @@ def _open_leg(gateway: MediaGateway, file: str, name: str, number: int, settings
     except MediaError as error:
         hint = f" ({_OTHER_SETTINGS})" if settings.sending_state else ""
         raise ConfigError(file, _leg_path(name, number), f"{error}{hint}") from error
+
+
+def _join(gateway: MediaGateway, file: str, name: str, pair: tuple[Leg, Leg]) -> Session:
+    try:
+        return gateway.join(*pair)
+    except LimitReached:
+        raise
+    except MediaError as error:
+        raise ConfigError(file, f"session[{name}]", str(error)) from error
+
+
+def _told(file: str, name: str, fault: Exception, what: str) -> ConfigError:
+    """A fault that did not end its session, with what became of the session."""
+    if isinstance(fault, ConfigError):
+        return ConfigError(fault.file, fault.key, f"{fault.reason}: {what}")
+    return ConfigError(file, f"session[{name}]", f"{fault}: {what}")
+
+
+def _named(places: Sequence[tuple[SessionConfig, int]]) -> list[tuple[str, Keys]]:
+    return [(_key_path(session.name, number), session.legs[number].transmit_keys) for session, number in places]
 
 
 def _leg_path(name: str, number: int) -> str:

@@ -68,7 +68,8 @@ class LiveTable:
         table = _frame(self.title, columns)
         for leg in legs[:room]:
             rates = self._rates(leg, now)
-            table.add_row(*(column.text(leg, rates) for column in columns), style="dim" if _is_stale(leg) else "")
+            cells = (_cell(column.text(leg, rates)) for column in columns)
+            table.add_row(*cells, style="dim" if _is_stale(leg) else "")
         self._packets = {(leg.id, leg.name): _packets(leg) for leg in legs}
         self._time = now
         lines: list[RenderableType] = [table]
@@ -88,15 +89,15 @@ def summary(statistics: GatewayStatistics, seconds: float) -> RenderableType:
     """What passed and what was dropped, per leg, over the whole run."""
     table = Table(title=f"Relayed for {seconds:.1f} s", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for name in ("leg", "suite"):
-        table.add_column(name, overflow="ellipsis", no_wrap=True, min_width=14)
+        table.add_column(name, min_width=12)
     for name in ("RTP in", "out", "RTCP in", "out", "lost", "dropped"):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     lines: list[RenderableType] = [table]
     for leg in statistics.legs:
         ways = (leg.rtp, leg.rtcp)
         counts = [str(count) for way in ways for count in (way.received_packets, way.sent_packets)]
         dropped = leg.rtp.dropped + leg.rtcp.dropped
-        table.add_row(leg.name, suite_text(leg), *counts, str(leg.rtp.lost_packets), str(dropped))
+        table.add_row(_cell(leg.name), _cell(suite_text(leg)), *counts, str(leg.rtp.lost_packets), str(dropped))
         if dropped:
             lines.append(Text(f"{leg.name} dropped: {drops_text(leg)}"))
     return Group(*lines)
@@ -112,19 +113,30 @@ def drops_text(leg: LegStatistics) -> str:
 
 
 def suite_text(leg: LegStatistics) -> str:
-    """The suite without its middle, which all of them share; ``plain`` for RTP."""
-    return (leg.suite or "").replace("_HMAC_SHA1", "") if leg.encrypted else "plain"
+    """The suite without its middle, which all of them share, and that of what is sent where it is another; ``plain``
+    for RTP."""
+    if not leg.encrypted:
+        return "plain"
+    suites = dict.fromkeys((leg.suite or "", leg.transmit_suite or ""))
+    return " / ".join(name.replace("_HMAC_SHA1", "") for name in suites)
 
 
 def _frame(title: str, columns: Sequence[Column]) -> Table:
     """An empty table whose numbers are never cut; text gives way to them."""
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=Text(title), title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
+        width = len(column.title)
         if column.number:
-            table.add_column(column.title, justify="right", no_wrap=True, min_width=max(6, len(column.title)))
+            table.add_column(column.title, justify="right", no_wrap=True, min_width=max(6, width))
         else:
-            table.add_column(column.title, overflow="ellipsis", no_wrap=True)
+            table.add_column(column.title, min_width=width)
     return table
+
+
+def _cell(text: str) -> Text:
+    """Shown as it is, for names may look like markup, on one line. Only columns that may wrap give way to others, so it
+    is the cell that does not."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _whole(rate: float | None) -> str:

@@ -42,9 +42,8 @@ class Leg:
     def label(self) -> LegLabel:
         """What its statistics are called by."""
         settings = self.settings
-        return LegLabel(
-            self.id, settings.name, settings.type, self.local, settings.suite if settings.encrypted else None
-        )
+        suites = (settings.suite, settings.sending_suite) if settings.encrypted else (None, None)
+        return LegLabel(self.id, settings.name, settings.type, self.local, *suites)
 
     def export_sending_state(self) -> bytes:
         """Indices of everything sent under the leg's present keys, for ``LegSettings.sending_state``. Holds no key.

@@ -72,7 +72,8 @@ class LegStatistics:
     local: Address
     remote: Address | None
     encrypted: bool
-    suite: str | None
+    suite: str | None  # of what is received
+    transmit_suite: str | None
     rtp: DirectionStatistics
     rtcp: DirectionStatistics
 
@@ -86,6 +87,7 @@ class LegStatistics:
             "remote": None if self.remote is None else str(self.remote),
             "encrypted": self.encrypted,
             "suite": self.suite,
+            "transmit_suite": self.transmit_suite,
             "rtp": self.rtp.to_json(),
             "rtcp": self.rtcp.to_json(),
         }
@@ -99,6 +101,7 @@ class LegLabel(NamedTuple):
     type: str
     local: Address
     suite: str | None
+    transmit_suite: str | None
 
 
 class GatewayStatistics:
@@ -132,6 +135,7 @@ class GatewayStatistics:
             address_of(remote),
             label.suite is not None,
             label.suite,
+            label.transmit_suite,
             DirectionStatistics(**rtp, relay_time=relay_time),
             DirectionStatistics(**rtcp, relay_time=RelayTime(0.0, 0.0, 0.0, 0)),
         )

@@ -16,6 +16,7 @@ Both are 0600, written to a new file, synced and renamed over the old one.
 from __future__ import annotations
 
 import base64
+import errno
 import fcntl
 import hashlib
 import hmac
@@ -57,6 +58,17 @@ _USED_BEFORE = (
 )
 
 
+_NOT_A_STATE = (
+    "is damaged, or of another version: put a good copy back, take new keys, or start with --allow-index-reuse"
+)
+_NOT_A_REGISTER = (
+    "is damaged, so which keys were used before is not known: "
+    "put a good copy back, take new keys with another SRTPGW_STATE_DIR, or start with --allow-index-reuse"
+)
+_WAYS_OUT = "its folder must be there and writable"
+_REGISTER_WAYS_OUT = "set SRTPGW_STATE_DIR to a folder that is writable"
+
+
 @dataclass(frozen=True, slots=True)
 class _Context:
     """One sending context: the hashes of its keys and what is known of their indices."""
@@ -66,6 +78,16 @@ class _Context:
     exact: bool  # final: nothing was sent after the state was exported
     renames: bool  # was inexact once, so there may be sources that it does not know
     run: str  # the run that used it last
+
+
+class _Past(NamedTuple):
+    """What is known of a list of keys before it is begun."""
+
+    hashes: tuple[str, ...]
+    found: list[_Context]
+    exact: bool
+    renames: bool
+    resumption: Resumption
 
 
 class SendingStates:
@@ -107,24 +129,33 @@ class SendingStates:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def check(self, contexts: Sequence[tuple[str, Keys]]) -> list[Resumption]:
+        """Refuse what ``begin`` would refuse, unwritable files included, and mark nothing as in use.
+
+        Says how each context would start if it were begun now; one that is in use at the moment, as after a crash.
+        """
+        with self._register.locked():
+            runs = self._readable(contexts)
+            self._save()
+            self._register.write([], self._run)
+            return [self._judge(keys, runs).resumption for _, keys in contexts]
+
     def begin(self, contexts: Sequence[tuple[str, Keys]]) -> list[Resumption]:
         """Mark sending contexts (each: a name for messages, its keys) as in use, and say how each is to start.
 
-        A refusal comes before anything is written.
+        A refusal comes before anything is written, and after a failure nothing is in use that was not before.
         """
         with self._register.locked():
-            runs = self._register.read(allow_damage=self._allow_reuse)
-            faults = [
-                StateError(str(self.path), name, _USED_BEFORE)
-                for name, keys in contexts
-                if not self._allow_reuse and not self._known(keys, runs)
-            ]
-            if faults:
-                raise StateError.of(faults)
-            resumptions = [self._begin(keys, runs) for _, keys in contexts]
-            self._save()
-            # Behind the state file: dying in between leaves an inexact state, and that is safe.
-            self._register.write([key for _, keys in contexts for key in keys], self._run)
+            runs = self._readable(contexts)
+            before = self._contexts.copy(), self._by_key.copy(), self._before.copy()
+            try:
+                resumptions = [self._begin(keys, runs) for _, keys in contexts]
+                self._save()
+                # Behind the state file: dying in between leaves an inexact state, and that is safe.
+                self._register.write([key for _, keys in contexts for key in keys], self._run)
+            except BaseException:
+                self._contexts, self._by_key, self._before = before
+                raise
         return resumptions
 
     def keep(self, contexts: Sequence[tuple[Keys, bytes]]) -> None:
@@ -164,6 +195,18 @@ class SendingStates:
     def _hashes(self, keys: Keys) -> tuple[str, ...]:
         return tuple(fingerprint(key, self._salt).hex() for key in keys)
 
+    def _readable(self, contexts: Sequence[tuple[str, Keys]]) -> dict[str, str]:
+        """The register, which says nothing against these contexts."""
+        runs = self._register.read(allow_damage=self._allow_reuse)
+        faults = [
+            StateError(str(self.path), name, _USED_BEFORE)
+            for name, keys in contexts
+            if not self._allow_reuse and not self._known(keys, runs)
+        ]
+        if faults:
+            raise StateError.of(faults)
+        return runs
+
     def _known(self, keys: Keys, runs: dict[str, str]) -> bool:
         """Whether every key that the register knows has a context here."""
         return all(
@@ -181,23 +224,30 @@ class SendingStates:
             if self._by_key.get(each) is context:
                 del self._by_key[each]
 
-    def _begin(self, keys: Keys, runs: dict[str, str]) -> Resumption:
+    def _judge(self, keys: Keys, runs: dict[str, str]) -> _Past:
+        """What is known of these keys, and how they start with it."""
         hashes = self._hashes(keys)
         found = list({id(c): c for each in hashes if (c := self._by_key.get(each)) is not None}.values())
         last_runs = {runs.get(self._register.name(key)) for key in keys} - {None}
         exact = all(context.exact and last_runs <= {context.run} for context in found) and len(found) <= 1
         renames = not exact or any(context.renames for context in found)
         state = found[0].state if found else b""
-        for context in found:
+        rename: RenameSources = "all" if not exact else "unknown" if renames else "none"
+        return _Past(hashes, found, exact, renames, Resumption(state, rename))
+
+    def _begin(self, keys: Keys, runs: dict[str, str]) -> Resumption:
+        past = self._judge(keys, runs)
+        for context in past.found:
             # A context of several keys that go separate ways stays for those not begun here.
-            rest = tuple(each for each in context.keys if each not in hashes)
+            rest = tuple(each for each in context.keys if each not in past.hashes)
             self._remove(context)
             if rest:
                 self._add(replace(context, keys=rest))
         # What was judged inexact stays so, should it never be used: settle() gives it this run.
-        self._before[hashes] = tuple(replace(context, exact=exact) for context in found)
-        self._add(_Context(hashes, state, exact=False, renames=renames, run=self._run))
-        return Resumption(state, "all" if not exact else "unknown" if renames else "none")
+        self._before[past.hashes] = tuple(replace(context, exact=past.exact) for context in past.found)
+        state = past.resumption.sending_state
+        self._add(_Context(past.hashes, state, exact=False, renames=past.renames, run=self._run))
+        return past.resumption
 
     # -- the file
 
@@ -212,7 +262,7 @@ class SendingStates:
         except (ValueError, KeyError, TypeError, RecursionError):
             if self._allow_reuse:
                 return
-            raise StateError(str(self.path), "", "is damaged, or of another version") from None
+            raise StateError(str(self.path), "", _NOT_A_STATE) from None
         for context in contexts:
             self._add(context)
 
@@ -251,7 +301,7 @@ class _Register:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise _os_fault(lock, error) from None
+            raise _os_fault(lock, error, _REGISTER_WAYS_OUT) from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
@@ -269,14 +319,14 @@ class _Register:
         except FileNotFoundError:
             return self.runs
         except OSError as error:
-            raise _os_fault(self.path, error) from None
+            raise _os_fault(self.path, error, _REGISTER_WAYS_OUT) from None
         try:
             body = _unseal(_read(handle, self.path))
             salt, runs = bytes.fromhex(body["salt"]), {str(name): str(run) for name, run in body["runs"].items()}
             self.salt, self.runs = salt, runs
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             if not allow_damage:
-                raise StateError(str(self.path), "", "is damaged: which keys were used before is not known") from None
+                raise StateError(str(self.path), "", _NOT_A_REGISTER) from None
         finally:
             os.close(handle)
         return self.runs
@@ -320,18 +370,23 @@ def _open_locked(path: Path) -> tuple[int, bool]:
     """The file, made if need be, and locked against other processes; with whether it had to be made."""
     while True:
         try:
-            created = not path.exists()
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         except OSError as error:
-            raise _os_fault(path, error) from None
+            raise _os_fault(path, error, _WAYS_OUT) from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Its holder replaces the file, and the lock goes with the new one.
-            if path.exists() and os.path.samestat(os.fstat(handle), path.stat()):
-                return handle, created
+            # Its holder replaces the file, or removes it, and the lock goes with the new one.
+            ours = os.fstat(handle)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(ours, path.stat()):
+                    # Nobody writes an empty one: it was made here, or left by who made it and died.
+                    return handle, stat.S_ISREG(ours.st_mode) and ours.st_size == 0
         except BlockingIOError:
             os.close(handle)
-            raise StateError(str(path), "", "is in use by another relay") from None
+            raise StateError(str(path), "", "is in use by another relay: stop that one first") from None
+        except OSError as error:
+            os.close(handle)
+            raise _os_fault(path, error, _WAYS_OUT) from None
         os.close(handle)
 
 
@@ -369,7 +424,7 @@ def _replace(path: Path, octets: bytes, *, lock: bool = False) -> int:
                 fresh.unlink()
             raise
     except OSError as error:
-        raise _os_fault(path, error) from None
+        raise _os_fault(path, error, _WAYS_OUT if lock else _REGISTER_WAYS_OUT) from None
     if not lock:
         os.close(handle)
         return -1
@@ -384,5 +439,6 @@ def _sync_directory(directory: Path) -> None:
         os.close(handle)
 
 
-def _os_fault(path: Path, error: OSError) -> StateError:
-    return StateError(str(path), "", f"cannot be used: {error.strerror or type(error).__name__}")
+def _os_fault(path: Path, error: OSError, way_out: str) -> StateError:
+    hint = f" ({way_out})" if error.errno not in (errno.ENOSPC, errno.EDQUOT) else ""
+    return StateError(str(path), "", f"cannot be used: {error.strerror or type(error).__name__}{hint}")

@@ -125,7 +125,7 @@ def test_jumps_forward(scene: Stage, jump: int) -> None:
 
 
 def test_a_jump_further_than_the_estimate_reaches(scene: Stage) -> None:
-    """More than half the sequence space, at rollover counter 1: looks old at first, and is found as a lost counter is."""
+    """Over half the sequence space, at rollover counter 1: looks old at first, and is found as a lost counter is."""
     call = scene.call()
     call.a.index = WRAP - 10
     call.talk(30)

@@ -71,10 +71,84 @@ def test_check_names_every_fault(tmp_path: Path) -> None:
 def test_a_missing_file_and_a_wrong_option_are_usage_faults(tmp_path: Path) -> None:
     assert invoke("relay", str(tmp_path / "none.toml")).exit_code == 2
     assert invoke("relay").exit_code == 2
-    assert invoke("relay", "--interval", "0", "x").exit_code == 2
+    for seconds in ("0", "3601", "nan", "inf", "-inf"):
+        assert invoke("relay", f"--interval={seconds}", "x").exit_code == 2
     assert invoke("relay", "--metrics", "nowhere", "x").exit_code == 2
     assert invoke("relay", "--crypto", "rot13", "x").exit_code == 2
     assert invoke("nothing").exit_code == 2
+
+
+def test_an_unreadable_file_is_told_like_any_other_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    result = invoke("relay", "--check", str(write(tmp_path / "relay.toml", "")))
+    assert result.exit_code == 2
+    assert result.stderr.endswith("relay.toml: session: is missing: there is nothing to relay\n")
+
+
+def test_check_with_a_provider(tmp_path: Path) -> None:
+    text = (ROOT / "docs/examples/verify-and-forward.toml").read_text(encoding="utf-8")
+    file = str(write(tmp_path / "relay.toml", text))
+    assert invoke("relay", "--check", file).exit_code == 0
+    result = invoke("relay", "--check", "--crypto", "libsrtp", file)
+    assert result.exit_code == 2
+    assert "libsrtp" in result.stderr
+
+
+def shell(script: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command of ours as `"$@"` in a script of the shell."""
+    command = ["sh", "-c", script, "sh", sys.executable, "-m", "srtpgw.cli", *words]
+    return subprocess.run(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=os.environ | environment,
+        timeout=30, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [("keygen",), ("kernels",), ("kernels", "--json"), ("relay", "--check", "FILE")])
+def test_a_full_disk_behind_stdout_is_one_line(tmp_path: Path, words: tuple[str, ...]) -> None:
+    file = str(write(tmp_path / "relay.toml", GOOD))
+    done = shell('"$@" > /dev/full', *(file if word == "FILE" else word for word in words))
+    assert (done.returncode, done.stderr) == (1, "srtpgw: No space left on device\n")
+
+
+@pytest.mark.parametrize("words", [("keygen", "--count", "10000"), ("kernels",)])
+def test_a_closed_pipe_behind_stdout_is_silent(words: tuple[str, ...]) -> None:
+    done = shell('{ "$@"; echo $? >&2; } | true', *words)
+    assert done.stderr == "1\n"
+
+
+@pytest.mark.parametrize("words", [("keygen",), ("kernels",), ("demo",), ("relay", "FILE")])
+def test_a_closed_stdout_is_told(tmp_path: Path, words: tuple[str, ...]) -> None:
+    file = str(write(tmp_path / "relay.toml", GOOD))
+    done = shell('exec "$@" >&-', *(file if word == "FILE" else word for word in words))
+    assert (done.returncode, done.stderr) == (
+        1,
+        "srtpgw: stdout is closed: send it to /dev/null if nobody is to see it\n",
+    )
+
+
+def test_a_closed_stderr_does_not_send_faults_to_stdout(tmp_path: Path) -> None:
+    file = str(write(tmp_path / "relay.toml", ""))
+    done = shell('test -z "$("$@" 2>&-)" && echo empty >&2', "relay", file)
+    assert done.stderr == "empty\n"
+
+
+@pytest.mark.parametrize("words", [("kernels",), ("keygen",), ("relay", "x.toml"), ("demo",), ("demo", "--json")])
+def test_a_kernel_tier_that_is_none_is_named(words: tuple[str, ...]) -> None:
+    done = shell('exec "$@" 1>&2', *words, SRTPGW_KERNELS="foo")
+    assert done.returncode == 1
+    assert "SRTPGW_KERNELS=foo: not a tier of this build and CPU" in done.stderr.replace("\n", " ")
+    assert "Traceback" not in done.stderr
+    assert "missing" not in done.stderr
+
+
+@pytest.mark.parametrize("text", ["SRTPGW_STATE_DIR", "SRTPGW_KERNELS", "Exit status", "kill -HUP PID"])
+def test_the_help_of_relay_tells_of(text: str) -> None:
+    assert text in invoke("relay", "--help").output
+
+
+def test_the_help_of_keygen_lists_the_suites() -> None:
+    shown = invoke("keygen", "--help").output.split()
+    assert set(relay_suites()) <= set(shown)
 
 
 @pytest.mark.parametrize("suite", relay_suites())

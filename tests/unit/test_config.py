@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from unit.relay_files import GOOD, HEAD, SUITE, key, key_text, octets, session, write
 
 from srtpgw import config as config_module
-from srtpgw.config import FILE_MAX, GATEWAY_KEYS, LEG_KEYS, SECRET_KEYS, RelayConfig, load_relay
+from srtpgw.config import FILE_MAX, RelayConfig, load_relay
 from srtpgw.errors import ConfigError
 from srtpgw.media.address import Address
 from srtpgw.srtp import MasterKey
+from srtpgw.values import GATEWAY_KEYS, LEG_KEYS, SECRET_KEYS
 
 FIRST = "session[phone-to-trunk].leg[1]"
 SECOND = "session[phone-to-trunk].leg[2]"

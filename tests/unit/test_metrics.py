@@ -98,6 +98,36 @@ def test_the_table_shows_each_leg_and_why_packets_were_dropped(gateway: MediaGat
     assert row.split()[5:7] == ["0", "0"]  # packets a second, in and out
 
 
+@pytest.mark.parametrize("name", ["[/x]", "[red]a", "[trunk] a", "a :smile:", "[link=x]y"])
+def test_names_are_shown_as_they_are(name: str) -> None:
+    with MediaGateway(workers=1, bind_ipv6="::1") as ipv6:
+        there = Address("::1", 5000)
+        ipv6.open_leg(LegSettings(type="route", family=6, name=name, remote=there))
+        statistics = ipv6.statistics()
+    shown = drawn(LiveTable(name).draw(statistics, 0.0, [name], (200, 24)))
+    assert shown.count(name) == 3  # title, leg, event
+    assert "[::1]:5000" in shown
+    assert f"[::1]:{statistics.legs[0].local.port}" in shown
+    assert name in drawn(summary(statistics, 1.0))
+
+
+def test_no_title_is_cut_by_long_names() -> None:
+    with MediaGateway(workers=1) as gateway:
+        for number in range(3):
+            name = f"a-session-with-a-long-name-{number}/1"
+            gateway.open_leg(LegSettings(type="route", name=name, remote=Address("127.0.0.1", 5000)))
+        for width in (80, 100, 110, 130, 150, 160):
+            out = io.StringIO()
+            picture = LiveTable("title").draw(gateway.statistics(), 0.0, [], (width, 24))
+            Console(file=out, width=width).print(picture)
+            header = next(line for line in out.getvalue().splitlines() if "in/s" in line)
+            assert {"leg", "suite", "dropped"} <= set(header.split()), header
+            assert "…" not in header
+        out = io.StringIO()
+        Console(file=out, width=80).print(summary(gateway.statistics(), 1.0))
+        assert "dropped" in out.getvalue()
+
+
 def test_a_small_screen_says_what_it_hides(gateway: MediaGateway) -> None:
     picture = drawn(LiveTable("title").draw(gateway.statistics(), 10.0, [], (80, 7)))
     assert "a/2" not in picture

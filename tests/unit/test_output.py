@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
 import json
 import os
 import pty
@@ -123,7 +125,7 @@ def test_a_pipe_that_does_not_block_is_waited_for(file: Path) -> None:
     os.set_blocking(writer, False)
     with subprocess.Popen([*RELAY, str(file), "--interval", "0.1"], stdout=writer, env=environment(file)) as process:
         os.close(writer)
-        with open(reader, "rb") as pipe:
+        with io.FileIO(reader) as pipe:
             assert json.loads(pipe.readline())["type"] == "started"
             with suppress(subprocess.TimeoutExpired):
                 process.wait(3)  # until the pipe is full
@@ -157,6 +159,33 @@ def test_what_waits_for_a_reader_is_bounded() -> None:
     writer.close()
     writer.put(b"into nothing")
     os.close(writer_end)
+
+
+def test_many_short_lines_are_all_written(tmp_path: Path) -> None:
+    with (tmp_path / "lines").open("wb") as target:
+        writer = Writer(target.fileno())
+        for number in range(5000):
+            writer.put(b"%d\n" % number)
+        writer.close()
+    assert (tmp_path / "lines").read_bytes().split() == [b"%d" % number for number in range(5000)]
+
+
+def test_a_stalled_stderr_keeps_no_signal_from_stopping_it(file: Path) -> None:
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+    with subprocess.Popen(
+        [*RELAY, str(file), "--interval", "0.1"], stdout=subprocess.PIPE, stderr=writer, env=environment(file)
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        write(file, "".join(f"unknown-name-{number} = 1\n" for number in range(500)))
+        process.send_signal(signal.SIGHUP)
+        for _ in range(5):
+            process.stdout.readline()
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    os.close(reader)
+    os.close(writer)
 
 
 class Held:

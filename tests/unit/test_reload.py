@@ -60,7 +60,7 @@ def test_descriptors_are_asked_for_what_is_open_at_a_time(
     legs: list[int] = []
     locked: list[int] = []
     monkeypatch.setattr(hardening, "need_descriptors", legs.append)
-    monkeypatch.setattr(hardening, "want_locked_memory", lambda count: locked.append(count) or "")
+    monkeypatch.setattr(hardening, "want_locked_memory", locked.append)
     reload(running)
     write(bench.file, HEAD + one(ports))
     reload(running)

@@ -392,19 +392,22 @@ def test_faults_say_what_to_do_next(place: Place, tmp_path: Path) -> None:
         SendingStates(tmp_path / "none" / "state", place.register)
 
 
-def test_a_file_that_vanishes_while_it_is_locked_is_made_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = store.fcntl.flock
+@pytest.mark.parametrize("look", [1, 2, 3])
+def test_a_file_that_vanishes_while_it_is_opened_is_made_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch, look: int
+) -> None:
     place.state.touch(mode=0o600)
-    vanishing = [place.state]
+    status = Path.stat
+    looks = itertools.count(1)
 
-    def flock(handle: int, how: int) -> None:
-        lock(handle, how)
-        while vanishing:
-            vanishing.pop().unlink()
+    def stat_late(path: Path, **options: bool) -> os.stat_result:
+        if path == place.state and next(looks) == look:
+            path.unlink()
+        return status(path, **options)
 
     handles = len(list(Path("/proc/self/fd").iterdir()))
     with monkeypatch.context() as patch:
-        patch.setattr(store.fcntl, "flock", flock)
+        patch.setattr(Path, "stat", stat_late)
         place.open().close()
     assert len(list(Path("/proc/self/fd").iterdir())) == handles
     assert not place.state.exists()  # made here, never written, removed
