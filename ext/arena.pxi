@@ -4,7 +4,6 @@
 
 cdef extern from "sys/mman.h" nogil:
     void *mmap(void *addr, size_t length, int prot, int flags, int fd, long offset)
-    int munmap(void *addr, size_t length)
     int madvise(void *addr, size_t length, int advice)
     int mlock(const void *addr, size_t length)
     enum:

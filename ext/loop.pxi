@@ -198,7 +198,7 @@ cdef class Worker:
             self.start(cpu)
 
     cdef int start(self, int cpu) except -1:
-        cdef char saved[256]
+        cdef char[SIGNAL_SET_SIZE] saved
         cdef int error
         worker_mask_signals(saved)  # the worker inherits the mask: handlers run on the main thread
         error = pthread_create(&self.thread, NULL, worker_main, self.state)

@@ -148,12 +148,9 @@ cdef extern from "engine/engine.h" nogil:
     enum:
         ENGINE_BATCH
         ENGINE_FRAME_MAX
-        ENGINE_TAIL_ROOM
-        ENGINE_WOKEN
         ENGINE_SENT
         ENGINE_QUEUE_FULL
         ENGINE_UNREACHABLE
-        ENGINE_REFUSED
 
     ctypedef struct endpoint:
         uint8_t family
@@ -201,9 +198,7 @@ cdef extern from "state.h" nogil:
     enum:
         STATE_LAYOUT
         WINDOW_BITS
-        WINDOW_WORDS
         WIDE_BITS
-        WIDE_WORDS
         CONTEXT_KEYS
         SEARCH_SLOTS
         SEARCH_HINTS

@@ -382,8 +382,16 @@ class MediaGateway:
         for kind in range(len(leg.handles)):
             before.detach(2 * leg.id + kind)
         leg.native.move(worker)
-        for kind, handle in enumerate(leg.handles):
-            worker.attach(2 * leg.id + kind, handle)
+        try:
+            for kind, handle in enumerate(leg.handles):
+                worker.attach(2 * leg.id + kind, handle)
+        except OSError as error:
+            for kind in range(len(leg.handles)):
+                worker.detach(2 * leg.id + kind)
+            leg.native.move(before)
+            for kind, handle in enumerate(leg.handles):
+                before.attach(2 * leg.id + kind, handle)
+            raise LimitReached(f"another worker cannot receive at {leg.local}: {error.strerror}") from error
 
     def _part(self, leg: Leg) -> None:
         session, leg.session = leg.session, None
