@@ -1,11 +1,13 @@
 # srtpgw._native: the contents. Each file's head says what it is for; README.md draws how they fit together.
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 
+from load cimport *
 from state cimport *
 
 import os
+import sys
 
 include "arena.pxi"
 include "window.pxi"
@@ -23,4 +25,11 @@ include "stats.pxi"
 include "relay.pxi"
 include "loop.pxi"
 include "flow.pxi"
+include "load_packet.pxi"
+include "load_schedule.pxi"
+include "load_generator.pxi"
+include "load_sink.pxi"
+include "load_loop.pxi"
+include "load_settings.pxi"
+include "load.pxi"
 include "start.pxi"

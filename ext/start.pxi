@@ -17,3 +17,7 @@ COUNTER_HELP = tuple(srtpgw_counter_names[i].help.decode() for i in range(COUNTE
 EVENT_NAMES = tuple(srtpgw_event_names[i].name.decode() for i in range(EVENT_COUNT))
 EVENT_HELP = tuple(srtpgw_event_names[i].help.decode() for i in range(EVENT_COUNT))
 LEG_CAPACITY = STATE.legs.capacity
+LOAD_COUNTER_NAMES = tuple(load_counter_names[i].name.decode() for i in range(LOAD_COUNTER_COUNT))
+LOAD_COUNTER_HELP = tuple(load_counter_names[i].help.decode() for i in range(LOAD_COUNTER_COUNT))
+LOAD_PAYLOAD_LIMIT = LOAD_PAYLOAD_MAX
+LOAD_BUCKET_COUNT = LOAD_BUCKETS

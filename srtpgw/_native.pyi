@@ -12,6 +12,10 @@ COUNTER_NAMES: tuple[str, ...]
 COUNTER_HELP: tuple[str, ...]
 EVENT_NAMES: tuple[str, ...]
 EVENT_HELP: tuple[str, ...]
+LOAD_COUNTER_NAMES: tuple[str, ...]
+LOAD_COUNTER_HELP: tuple[str, ...]
+LOAD_PAYLOAD_LIMIT: int
+LOAD_BUCKET_COUNT: int
 
 def suites() -> list[tuple[str, str, int, int, int, int]]: ...
 def kernel_tiers() -> tuple[list[tuple[str, str, bool]], str]: ...
@@ -85,3 +89,70 @@ class Leg:
     def set_contexts(self, receiver: Context | None, sender: Context | None, overlap_until_ns: int) -> None: ...
     def join(self, peer: Leg | None, forward: bool) -> None: ...
     def export_sending_state(self) -> bytes: ...
+
+def load_bucket_edges() -> bytes: ...
+
+class Load:
+    def __init__(self, seed: int) -> None: ...
+    def open_socket(
+        self, local: Endpoint, *, receive_buffer: int = 1 << 26, send_buffer: int = 1 << 22, dscp: int = 0
+    ) -> int: ...
+    def socket_endpoint(self, socket: int) -> Endpoint: ...
+    def socket_buffers(self, socket: int) -> tuple[int, int]: ...
+    def add_stream(
+        self,
+        *,
+        ssrc: int,
+        first_sequence: int,
+        first_timestamp: int,
+        timestamp_step: int,
+        payload_type: int,
+        payload_octets: int,
+        interval_ns: int,
+        phase_ns: int,
+        socket: int,
+        destination: Endpoint,
+        sender: Context | None = None,
+        sink_socket: int,
+        source: Endpoint = (),
+        receiver: Context | None = None,
+        out_ssrc: int | None = None,
+        rtcp_interval_ns: int = 0,
+        rtcp_phase_ns: int = 0,
+        rtcp_socket: int = -1,
+        rtcp_destination: Endpoint = (),
+        rtcp_sink_socket: int = -1,
+        rtcp_source: Endpoint = (),
+    ) -> int: ...
+    def impair(
+        self,
+        *,
+        loss: float = 0.0,
+        duplicate: float = 0.0,
+        reorder: float = 0.0,
+        reorder_depth: int = 1,
+        forge: float = 0.0,
+        stranger: int = -1,
+    ) -> None: ...
+    def start(
+        self,
+        *,
+        duration_ns: int,
+        warmup_ns: int = 0,
+        drain_ns: int = 500000000,
+        sample: int = 1,
+        streams: int = -1,
+        origin_ns: int = 0,
+        generator_cpu: int = -1,
+        sink_cpu: int | None = None,
+    ) -> int: ...
+    @property
+    def running(self) -> bool: ...
+    def wait(self, timeout_s: float) -> bool: ...
+    def stop(self) -> None: ...
+    def close(self) -> None: ...
+    def counters(self) -> dict[str, int]: ...
+    def times(self) -> dict[str, int]: ...
+    def histogram(self, name: str) -> bytes: ...
+    def streams(self) -> dict[str, bytes]: ...
+    def timeline(self) -> dict[str, bytes]: ...

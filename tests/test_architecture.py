@@ -43,7 +43,7 @@ IO_METHODS = re.compile(r"(read|write)_(text|bytes)|unlink|mkdir|touch|utcnow|to
 OS_ALLOWED = {"cpu_count", "fspath", "sched_getaffinity", "urandom"}
 
 # Native files that may make system calls and read clocks; the rest is batch in, batch out.
-NATIVE_IO = re.compile(r"ext/(engine/.*|(loop|pcap|load)\.\w+)$")
+NATIVE_IO = re.compile(r"ext/((engine|load)/.*|(loop|pcap|load)\.\w+)$")
 NATIVE_CALL = re.compile(
     r"(?<![\w.>])(?:socket|bind|connect|listen|send(?:to|msg|mmsg)?|recv(?:from|msg|mmsg)?|[gs]etsockopt|poll"
     r"|epoll_\w+|eventfd|timerfd_\w+|clock_gettime|gettimeofday|time|nanosleep|usleep|pthread_(?:create|join|mutex_\w+)"
