@@ -126,6 +126,7 @@ cdef class Load:
 
     def socket_endpoint(self, uint32_t socket):
         """Where a socket is bound."""
+        self.socket_numbers(socket)
         return self.endpoints[socket]
 
     def socket_buffers(self, uint32_t socket):
@@ -137,8 +138,10 @@ cdef class Load:
         """(datagrams dropped so far, receive buffer, send buffer)."""
         cdef uint32_t dropped = 0, receive = 0, send = 0
         cdef int error
-        if self.closed or socket >= load_io_count(self.state.io):
-            raise IndexError(socket)
+        if self.closed:
+            raise RuntimeError("this load is closed")
+        if socket >= load_io_count(self.state.io):
+            raise ValueError(f"there is no socket {socket}")
         error = load_io_numbers(self.state.io, socket, &dropped, &receive, &send)
         if error < 0:
             raise OSError(-error, os.strerror(-error))
@@ -214,7 +217,7 @@ cdef class Load:
         if not -1 <= stranger < len(self.endpoints):
             raise ValueError(f"there is no socket {stranger} (stranger)")
         asked.stranger = stranger
-        asked.any = asked.lost or asked.twice or asked.late or asked.forged
+        asked.any = (asked.lost | asked.twice | asked.late | asked.forged) != 0
         self.state.asked = asked
 
     # --- run

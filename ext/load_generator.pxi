@@ -247,20 +247,19 @@ cdef inline bint load_all_sent(const load_generator *g) noexcept nogil:
 
 
 cdef void load_give_up(load_state *s, bint count_rest) noexcept nogil:
-    """The run is over: what was not sent. Told to stop, the schedule ends where it is; otherwise all of it counts."""
+    """The run is over: count what was not sent. One that was told to stop ends its schedule there; of one that could not
+    keep up the rest counts too."""
     cdef load_generator *g = &s.generator
     cdef load_due due
     while g.tail != g.head:
-        due.scheduled_ns = load_place(g, g.tail).scheduled_ns
-        if load_place(g, g.tail).kind == SEND_RTP and due.scheduled_ns >= s.measure_ns:
+        if load_place(g, g.tail).kind == SEND_RTP and load_place(g, g.tail).scheduled_ns >= s.measure_ns:
             g.counters[LOAD_UNSENT] += 1
         g.tail += 1
-    while not g.planned_all and (count_rest or g.plan.heap_count):
-        if not count_rest:
-            plan_take_delayed(&g.plan, &due)
-        elif not plan_next(&g.plan, &due):
-            break
+    while g.plan.heap_count:
+        plan_take_delayed(&g.plan, &due)
+        g.counters[LOAD_UNSENT] += due.scheduled_ns >= s.measure_ns
+    while count_rest and not load_acquire(&s.stop) and plan_next(&g.plan, &due):
         if not due.rtcp and due.scheduled_ns >= s.measure_ns:
-            g.counters[LOAD_PLANNED] += not due.delayed
+            g.counters[LOAD_PLANNED] += 1
             g.counters[LOAD_UNSENT] += 1
     g.planned_all = 1

@@ -102,7 +102,7 @@ cdef void load_reset(load_state *s) noexcept:
     g.lateness_max_ns = g.cpu_ns = g.spun_ns = g.slept_ns = 0
     k.latency_max_ns = k.cpu_ns = k.slept_ns = 0
     k.latency_min_ns = LOAD_NEVER
-    k.waiting = 0
+    k.waiting = k.waiting_octets = 0
     k.offset_at_ns = 0
     s.ended_ns = 0
     s.stop = s.sent_all = s.ended = 0
@@ -162,3 +162,8 @@ def load_bucket_edges():
     """Where the buckets of histograms begin, and the end of the last: LOAD_BUCKETS + 1 numbers of 64 bits (ns)."""
     cdef uint32_t i
     return b"".join([int(load_bucket_edge(i)).to_bytes(8, sys.byteorder) for i in range(LOAD_BUCKETS + 1)])
+
+
+def load_bucket_of(uint64_t ns):
+    """The bucket that counts a time."""
+    return load_bucket(ns)

@@ -7,7 +7,8 @@
 # other outcome has a counter.
 
 cdef enum:
-    LOAD_OFFSET_NS = 10000000       # the clocks' distance is measured anew this often
+    LOAD_EXAMINE_OCTETS = 16384     # and not more of them than this at a time
+    LOAD_OFFSET_NS = 2000000        # the clocks' distance is measured anew this often
     LOAD_STEP_NS = 1000000          # a larger change of it is a clock that was set
     LOAD_AHEAD_NS = 1000000         # a packet from further in the future was not sent by us
 
@@ -30,6 +31,7 @@ cdef struct load_found:
 
 cdef struct load_sink:
     uint32_t waiting                # arrivals
+    uint32_t waiting_octets
     load_slot *table                # open addressing
     uint32_t mask
     load_heard *heard               # by stream
@@ -235,6 +237,16 @@ cdef void load_count_latency(load_state *s, load_heard *heard, int64_t latency_n
     second.latency_max_ns = max(second.latency_max_ns, latency)
 
 
+cdef void load_count_duplicate(load_state *s, const load_found *f) noexcept nogil:
+    """A second arrival; an unexpected one counts in the warm-up too."""
+    cdef bint measured = load_time_of(s, f.stream, f.n) >= s.measure_ns
+    if not f.fate & FATE_TWICE:
+        s.sink.counters[LOAD_UNEXPECTED_DUPLICATES] += 1
+    else:
+        s.sink.counters[LOAD_DUPLICATES] += measured
+    s.sink.heard[f.number].duplicates += measured
+
+
 cdef void load_count_media(load_state *s, const load_found *f, uint32_t octets) noexcept nogil:
     """A good RTP packet."""
     cdef load_sink *k = &s.sink
@@ -246,8 +258,7 @@ cdef void load_count_media(load_state *s, const load_found *f, uint32_t octets) 
     if behind and heard.next - f.n > LOAD_WINDOW:
         k.counters[LOAD_LATE] += 1
     if load_seen(heard, f.n):
-        k.counters[LOAD_DUPLICATES if f.fate & FATE_TWICE else LOAD_UNEXPECTED_DUPLICATES] += 1
-        heard.duplicates += measured
+        load_count_duplicate(s, f)
         return
     load_count_jitter(heard, transit_ns, first)
     if not measured:
@@ -269,8 +280,7 @@ cdef void load_judge_media(load_state *s, const load_found *f, const srtp_packet
     cdef uint8_t verdict = packet.verdict
     cdef load_heard *heard = &k.heard[f.number]
     if verdict == DROP_REPLAY and f.n < heard.next and load_seen(heard, f.n):
-        k.counters[LOAD_DUPLICATES if f.fate & FATE_TWICE else LOAD_UNEXPECTED_DUPLICATES] += 1
-        heard.duplicates += load_time_of(s, f.stream, f.n) >= s.measure_ns
+        load_count_duplicate(s, f)
     elif verdict in (DROP_REPLAY, DROP_TOO_OLD):
         load_blame(s, f, packet.data, LOAD_REPLAYED)
     elif verdict in (DROP_AUTH_FAILED, DROP_ROC_UNKNOWN):
@@ -340,17 +350,19 @@ cdef void load_examine(load_state *s, uint64_t now_ns) noexcept nogil:
             load_judge_report(s, &k.found[i], &k.packets[i])
         else:
             load_judge_media(s, &k.found[i], &k.packets[i], arrivals[i].len)
-    k.waiting = 0
+    k.waiting = k.waiting_octets = 0
 
 
 cdef bint load_listen(load_state *s, uint64_t now_ns) noexcept nogil:
     """One step of the sink: receive some, or look at what has gathered. Whether it did anything."""
     cdef load_sink *k = &s.sink
-    cdef int got
-    if k.waiting == LOAD_ARRIVALS:
+    cdef int got, i
+    if k.waiting == LOAD_ARRIVALS or k.waiting_octets >= LOAD_EXAMINE_OCTETS:
         load_examine(s, now_ns)
         return True
     got = load_receive(s.io, k.waiting)
+    for i in range(got):
+        k.waiting_octets += load_arrivals(s.io)[k.waiting + i].len
     k.waiting += got
     if got == 0 and k.waiting:
         load_examine(s, now_ns)
