@@ -224,9 +224,9 @@ cdef class Load:
 
     def start(self, *, duration_ns, warmup_ns=0, drain_ns=500000000, sample=1, int64_t streams=-1, uint64_t origin_ns=0,
               int generator_cpu=-1, sink_cpu=None):
-        """Run the first `streams` streams (-1: all) for warmup_ns + duration_ns, then listen for drain_ns. The origin of
-        the schedule. 1 in `sample` packets is authenticated and compared. sink_cpu None: one thread does both; else the
-        sink has its own, on that core (-1: any). What was sent before is not sent again: numbers go on."""
+        """Run the first `streams` streams (-1: all) for warmup_ns + duration_ns, then listen for drain_ns. Gives the
+        schedule's origin. 1 in `sample` packets is authenticated and compared. sink_cpu None: one thread does both;
+        else the sink has its own, on that core (-1: any). What was sent before is not sent again: numbers go on."""
         cdef load_state *s = self.state
         cdef uint64_t now_ns = monotonic_ns(), delayed = 0
         cdef uint32_t count

@@ -1,8 +1,8 @@
 # The generator: packets are made and protected ahead of time, in batches, so that nothing but the send is left to do
 # when they are due.
 #
-#    plan_next() --> load_prepare(): build, protect_batch --> queue, in the order of sending --> load_send_due(): sendmmsg
-#                                                            ^ head                     ^ tail
+#    plan_next() --> load_prepare(): build, protect_batch --> queue, in sending order --> load_send_due(): sendmmsg
+#                                                             ^ head            ^ tail
 #
 # A forgery stands in the queue before the packet that it copies, a second copy behind it.
 
@@ -198,8 +198,8 @@ cdef void load_count_sent(load_state *s, const load_datagram *d, uint64_t moment
 
 
 cdef void load_send_group(load_state *s, load_datagram **group, int count) noexcept nogil:
-    """Send datagrams of one socket. The kernel takes one after the other: the moment of each is found between the call's
-    begin and its end."""
+    """Send datagrams of one socket. The kernel takes one after the other: the moment of each lies between the begin of
+    the call and its end."""
     cdef uint64_t begin_ns = monotonic_ns(), took_ns
     cdef int i
     load_send(s.io, group[0].socket, group, count)
@@ -247,8 +247,8 @@ cdef inline bint load_all_sent(const load_generator *g) noexcept nogil:
 
 
 cdef void load_give_up(load_state *s, bint count_rest) noexcept nogil:
-    """The run is over: count what was not sent. One that was told to stop ends its schedule there; of one that could not
-    keep up the rest counts too."""
+    """The run is over: count what was not sent. One that was told to stop ends its schedule there; of one that could
+    not keep up the rest counts too."""
     cdef load_generator *g = &s.generator
     cdef load_due due
     while g.tail != g.head:

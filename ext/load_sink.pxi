@@ -1,5 +1,5 @@
-# The sink: finds the stream of a datagram by its SSRC, the packet by its sequence number and the time, opens it and holds
-# it against what was sent. Arrivals are gathered, then looked at together: that is how the kernels are quick.
+# The sink: finds the stream of a datagram by its SSRC, the packet by its sequence number and the time, opens it and
+# holds it against what was sent. Arrivals are gathered, then looked at together: that is how the kernels are quick.
 #
 #    recvmmsg --> arrivals --> load_sort(): stream, number, what to look at --> unprotect_batch --> load_judge()
 #
@@ -222,7 +222,8 @@ cdef void load_count_jitter(load_heard *heard, int64_t transit_ns, bint first) n
     heard.transit_ns = transit_ns
 
 
-cdef void load_count_latency(load_state *s, load_heard *heard, int64_t latency_ns, uint64_t scheduled_ns) noexcept nogil:
+cdef void load_count_latency(load_state *s, load_heard *heard, int64_t latency_ns,
+                             uint64_t scheduled_ns) noexcept nogil:
     cdef load_sink *k = &s.sink
     cdef load_second *second = load_second_of(s, scheduled_ns)
     cdef uint64_t latency = <uint64_t>latency_ns
@@ -274,7 +275,8 @@ cdef void load_count_media(load_state *s, const load_found *f, uint32_t octets) 
     load_count_latency(s, heard, transit_ns, scheduled_ns)
 
 
-cdef void load_judge_media(load_state *s, const load_found *f, const srtp_packet *packet, uint32_t octets) noexcept nogil:
+cdef void load_judge_media(load_state *s, const load_found *f, const srtp_packet *packet,
+                           uint32_t octets) noexcept nogil:
     """An RTP packet after its tag."""
     cdef load_sink *k = &s.sink
     cdef uint8_t verdict = packet.verdict
