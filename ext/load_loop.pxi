@@ -14,6 +14,7 @@ cdef enum:
     LOAD_SLEEP_EARLY_NS = 700000    # and the end of a longer one
     LOAD_IDLE_GAP_NS = 2000         # a longer gap in spinning was an interrupt, and no idleness
     LOAD_SINK_SLEEP_NS = 500000     # of a sink that has a thread of its own; the kernel stamps and keeps what arrives
+    LOAD_SWEEP_NS = 2000000000      # to empty the buffers when the time for listening is over
     LOAD_WAIT_MS = 100              # signals are looked at this often
 
 cdef struct load_state:
@@ -75,6 +76,13 @@ cdef inline uint64_t load_spun(uint64_t *spun_ns, uint64_t idle_since_ns, uint64
     return now_ns
 
 
+cdef inline bint load_heard_out(load_state *s, uint64_t end_ns, uint64_t now_ns, bint idle) noexcept nogil:
+    """Has the sink listened long enough? What arrived before the end and waits in a buffer is looked at, too."""
+    if load_acquire(&s.stop):
+        return True
+    return now_ns >= end_ns and (idle or now_ns - end_ns > LOAD_SWEEP_NS)
+
+
 cdef void load_finished(load_state *s, uint32_t threads) noexcept nogil:
     store_release(&s.ended, threads)
     wake(s.done_fd)
@@ -91,7 +99,7 @@ cdef void *load_main(void *argument) noexcept nogil:
         if end_ns == 0 and load_over(s, now_ns):
             load_give_up(s, not load_acquire(&s.stop))
             end_ns = now_ns + s.drain_ns
-        if end_ns and (now_ns >= end_ns or load_acquire(&s.stop)):
+        if end_ns and load_heard_out(s, end_ns, now_ns, idle_ns != 0):
             break
         busy = load_send_due(s, now_ns) or load_prepare(s)
         busy = load_listen(s, now_ns) or busy
@@ -126,13 +134,17 @@ cdef void *load_generator_main(void *argument) noexcept nogil:
 
 cdef void *load_sink_main(void *argument) noexcept nogil:
     cdef load_state *s = <load_state *>argument
-    cdef uint64_t now_ns = monotonic_ns(), end_ns = 0
+    cdef uint64_t now_ns, end_ns = LOAD_NEVER
+    cdef bint busy = True
     load_exact_sleep()
-    while not load_acquire(&s.stop) and (end_ns == 0 or now_ns < end_ns):
+    while True:
         now_ns = monotonic_ns()
-        if end_ns == 0 and load_acquire(&s.sent_all):
+        if end_ns == LOAD_NEVER and load_acquire(&s.sent_all):
             end_ns = now_ns + s.drain_ns
-        if not load_listen(s, now_ns):
+        if load_heard_out(s, end_ns, now_ns, not busy):
+            break
+        busy = load_listen(s, now_ns)
+        if not busy:
             load_sleep(LOAD_SINK_SLEEP_NS)
             s.sink.slept_ns += monotonic_ns() - now_ns
     load_examine(s, now_ns)
