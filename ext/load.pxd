@@ -135,7 +135,7 @@ cdef extern from "load/load.h" nogil:
     int load_io_numbers(const load_io *io, uint32_t socket, uint32_t *dropped, uint32_t *receive_buffer,
                         uint32_t *send_buffer) noexcept
     uint32_t load_io_count(const load_io *io) noexcept
-    void load_send(load_io *io, uint32_t socket, load_datagram **datagrams, int count) noexcept
+    int load_send(load_io *io, uint32_t socket, load_datagram **datagrams, int count) noexcept
     int load_receive(load_io *io, int first) noexcept
     load_arrival *load_arrivals(load_io *io) noexcept
     void load_rest(load_io *io, uint64_t ns) noexcept
@@ -145,4 +145,5 @@ cdef extern from "load/load.h" nogil:
     int load_address_same(const load_address *a, const load_address *b) noexcept
     int64_t load_clock_offset(uint64_t *error_ns) noexcept
     uint64_t load_thread_cpu_ns() noexcept
+    uint32_t load_thread_number() noexcept
     void load_exact_sleep() noexcept

@@ -329,11 +329,15 @@ cdef class Load:
         return numbers
 
     def times(self):
-        """Nanoseconds: when the run began, what its threads did, extremes."""
+        """When the run began, what its threads did, extremes: nanoseconds. generator_thread and sink_thread are the
+        kernel's numbers of the threads (0: none yet, or both in one), send_errno is the last error of a send (0: none).
+
+        The generator spins and sleeps between packets; a sink with a thread of its own only sleeps."""
         cdef load_state *s = self.state
         cdef uint64_t now_ns = min(s.ended_ns if s.ended_ns else monotonic_ns(), s.end_ns)
         return {
             "origin_ns": s.origin_ns,
+            "send_errno": s.generator.send_errno,
             "measured_ns": now_ns - s.measure_ns if now_ns > s.measure_ns else 0,
             "ended_ns": s.ended_ns,
             "spun_ns": s.generator.spun_ns,
@@ -341,6 +345,8 @@ cdef class Load:
             "sink_slept_ns": s.sink.slept_ns,
             "generator_cpu_ns": s.generator.cpu_ns,
             "sink_cpu_ns": s.sink.cpu_ns,
+            "generator_thread": s.generator.thread,
+            "sink_thread": s.sink.thread,
             "lateness_max_ns": s.generator.lateness_max_ns,
             "latency_max_ns": s.sink.latency_max_ns,
             "latency_min_ns": 0 if s.sink.latency_min_ns == LOAD_NEVER else s.sink.latency_min_ns,

@@ -42,6 +42,8 @@ cdef struct load_generator:
     uint64_t cpu_ns
     uint64_t spun_ns
     uint64_t slept_ns
+    uint32_t thread                 # as the kernel numbers it
+    int send_errno                  # the last one
 
 
 cdef inline load_datagram *load_place(load_generator *g, uint32_t place) noexcept nogil:
@@ -201,9 +203,10 @@ cdef void load_send_group(load_state *s, load_datagram **group, int count) noexc
     """Send datagrams of one socket. The kernel takes one after the other: the moment of each lies between the begin of
     the call and its end."""
     cdef uint64_t begin_ns = monotonic_ns(), took_ns
-    cdef int i
-    load_send(s.io, group[0].socket, group, count)
+    cdef int i, error = load_send(s.io, group[0].socket, group, count)
     took_ns = monotonic_ns() - begin_ns
+    if error:
+        s.generator.send_errno = error
     for i in range(count):
         load_count_sent(s, group[i], begin_ns + took_ns * <uint64_t>i // <uint64_t>count)
 

@@ -94,6 +94,7 @@ cdef void *load_main(void *argument) noexcept nogil:
     cdef uint64_t now_ns, idle_ns = 0, end_ns = 0
     cdef bint busy
     load_exact_sleep()
+    s.generator.thread = load_thread_number()
     while True:
         now_ns = load_spun(&s.generator.spun_ns, idle_ns, monotonic_ns())
         if end_ns == 0 and load_over(s, now_ns):
@@ -118,6 +119,7 @@ cdef void *load_generator_main(void *argument) noexcept nogil:
     cdef uint64_t now_ns, idle_ns = 0
     cdef bint busy
     load_exact_sleep()
+    s.generator.thread = load_thread_number()
     while True:
         now_ns = load_spun(&s.generator.spun_ns, idle_ns, monotonic_ns())
         if load_over(s, now_ns):
@@ -137,6 +139,7 @@ cdef void *load_sink_main(void *argument) noexcept nogil:
     cdef uint64_t now_ns, end_ns = LOAD_NEVER
     cdef bint busy = True
     load_exact_sleep()
+    s.sink.thread = load_thread_number()
     while True:
         now_ns = monotonic_ns()
         if end_ns == LOAD_NEVER and load_acquire(&s.sent_all):

@@ -103,6 +103,8 @@ cdef void load_reset(load_state *s) noexcept:
     k.latency_max_ns = k.cpu_ns = k.slept_ns = 0
     k.latency_min_ns = LOAD_NEVER
     k.waiting = k.waiting_octets = 0
+    g.thread = k.thread = 0
+    g.send_errno = 0
     k.offset_at_ns = 0
     s.ended_ns = 0
     s.stop = s.sent_all = s.ended = 0

@@ -45,8 +45,8 @@ cdef struct load_sink:
     uint64_t latency_max_ns
     uint64_t latency_min_ns
     uint64_t cpu_ns
-    uint64_t spun_ns
     uint64_t slept_ns
+    uint32_t thread                 # 0: none of its own
 
 
 cdef inline uint32_t load_slot_of(const load_sink *k, uint32_t ssrc) noexcept nogil:
@@ -296,7 +296,7 @@ cdef void load_judge_media(load_state *s, const load_found *f, const srtp_packet
     ):
         load_blame(s, f, packet.data, LOAD_WRONG_CONTENT)
     else:
-        k.counters[LOAD_VERIFIED] += 1
+        k.counters[LOAD_VERIFIED] += load_time_of(s, f.stream, f.n) >= s.measure_ns
         load_count_media(s, f, octets)
 
 

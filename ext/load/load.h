@@ -61,7 +61,7 @@ static inline uint64_t load_bucket_edge(uint32_t bucket) {
     X(LOAD_SEND_FAILED, "send_failed", "datagrams of any kind that the kernel refused to send")                        \
     X(LOAD_UNSENT, "unsent", "RTP packets of the measured period that were not sent before the run was ended")         \
     X(LOAD_WARMUP_SENT, "warmup_sent", "RTP packets of the warm-up handed to the kernel, each once")                   \
-    X(LOAD_RTCP_SENT, "rtcp_sent", "RTCP packets handed to the kernel")                                                \
+    X(LOAD_RTCP_SENT, "rtcp_sent", "RTCP packets handed to the kernel, warm-up included")                              \
     X(LOAD_RECEIVED, "received", "RTP packets of the measured period that arrived and were found good, each once")     \
     X(LOAD_RECEIVED_OCTETS, "received_octets", "UDP payload of these")                                                 \
     X(LOAD_LOST, "lost", "sent less received: not final before the run has ended")                                     \
@@ -77,13 +77,13 @@ static inline uint64_t load_bucket_edge(uint32_t bucket) {
     X(LOAD_WRONG_CONTENT, "wrong_content", "RTP packets whose header or payload is not what was sent")                 \
     X(LOAD_WRONG_LENGTH, "wrong_length", "RTP packets whose length is not what their protection makes it")             \
     X(LOAD_IN_CLEAR, "in_clear", "RTP packets in clear where encrypted ones were due")                                 \
-    X(LOAD_FORGED_RECEIVED, "forged_received", "damaged copies of ours that came out")                                 \
+    X(LOAD_FORGED_RECEIVED, "forged_received", "damaged copies of ours that came out, warm-up included")               \
     X(LOAD_UNKNOWN_SSRC, "unknown_ssrc", "packets of an SSRC that no stream has")                                      \
     X(LOAD_WRONG_SOCKET, "wrong_socket", "packets that arrived at another stream's socket")                            \
     X(LOAD_WRONG_SOURCE, "wrong_source", "packets from another address or port than the stream's")                     \
     X(LOAD_MALFORMED, "malformed", "datagrams that are no RTP or RTCP, or too long")                                   \
     X(LOAD_NEVER_SENT, "never_sent", "RTP packets with a number that was not sent")                                    \
-    X(LOAD_RTCP_RECEIVED, "rtcp_received", "RTCP packets that arrived and were found good")                            \
+    X(LOAD_RTCP_RECEIVED, "rtcp_received", "RTCP packets that arrived and were found good, warm-up included")          \
     X(LOAD_RTCP_AUTH_FAILED, "rtcp_auth_failed", "SRTCP packets that the receiving context refused")                   \
     X(LOAD_RTCP_WRONG, "rtcp_wrong", "RTCP packets whose content is not what was sent")                                \
     X(LOAD_RTCP_IN_CLEAR, "rtcp_in_clear", "RTCP packets in clear where encrypted ones were due")                      \
@@ -199,8 +199,9 @@ int load_io_add(load_io *io, int fd, int receive_buffer, int send_buffer);
 int load_io_numbers(const load_io *io, uint32_t socket, uint32_t *dropped, uint32_t *receive_buffer,
                     uint32_t *send_buffer);
 uint32_t load_io_count(const load_io *io);
-/* Sends datagrams of one socket in order, sets `sent` of each. At most LOAD_SEND_BATCH. */
-void load_send(load_io *io, uint32_t socket, load_datagram *const *datagrams, int count);
+/* Sends datagrams of one socket in order, sets `sent` of each. At most LOAD_SEND_BATCH. The errno of the last one that
+ * could not be sent, 0: all could. */
+int load_send(load_io *io, uint32_t socket, load_datagram *const *datagrams, int count);
 /* Receives into arrivals[first ...]; up to LOAD_RECEIVE_BATCH and to the end of the array. The number. */
 int load_receive(load_io *io, int first);
 load_arrival *load_arrivals(load_io *io);
@@ -217,6 +218,7 @@ int load_address_same(const load_address *a, const load_address *b);
 /* CLOCK_REALTIME less CLOCK_MONOTONIC, between two readings that are close; at most so far wrong as *error_ns says. */
 int64_t load_clock_offset(uint64_t *error_ns);
 uint64_t load_thread_cpu_ns(void);
+uint32_t load_thread_number(void);
 /* Sleeps of this thread end when they should, as far as the kernel can. */
 void load_exact_sleep(void);
 

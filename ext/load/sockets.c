@@ -13,6 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -172,7 +173,8 @@ int load_address_same(const load_address *a, const load_address *b) {
 
 /* --- out */
 
-void load_send(load_io *io, uint32_t socket, load_datagram *const *datagrams, int count) {
+int load_send(load_io *io, uint32_t socket, load_datagram *const *datagrams, int count) {
+    int error = 0;
     for (int i = 0; i < count; i++) {
         struct msghdr *header = &io->out[i].msg_hdr;
         io->out_data[i].iov_base = datagrams[i]->data;
@@ -186,10 +188,14 @@ void load_send(load_io *io, uint32_t socket, load_datagram *const *datagrams, in
         int sent = sendmmsg(io->fds[socket], &io->out[done], (unsigned)(count - done), MSG_DONTWAIT);
         for (int i = 0; i < sent; i++)
             datagrams[done + i]->sent = 1;
-        if (sent <= 0)
-            datagrams[done]->sent = 0; /* this one cannot be sent; the others may */
-        done += sent > 0 ? sent : 1;
+        if (sent > 0) {
+            done += sent;
+            continue;
+        }
+        error = errno;
+        datagrams[done++]->sent = 0; /* this one cannot be sent; the others may */
     }
+    return error;
 }
 
 /* --- in */
@@ -296,5 +302,7 @@ int64_t load_clock_offset(uint64_t *error_ns) {
 }
 
 uint64_t load_thread_cpu_ns(void) { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
+
+uint32_t load_thread_number(void) { return (uint32_t)syscall(SYS_gettid); }
 
 void load_exact_sleep(void) { (void)prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0); }
