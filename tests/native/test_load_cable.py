@@ -190,7 +190,6 @@ def test_forgeries_of_plain_streams_need_a_stranger() -> None:
 
 @pytest.mark.parametrize("depth", [1, 5])
 def test_late_packets_arrive_behind_their_successors(depth: int) -> None:
-    """Their latency counts from when they were due in the end."""
     with Cable() as cable:
         for _ in range(4):
             cable.stream(SUITE)
@@ -200,6 +199,15 @@ def test_late_packets_arrive_behind_their_successors(depth: int) -> None:
         assert counted["delayed"] > 100
         assert 0.5 * counted["delayed"] < counted["reordered"] <= counted["delayed"]
         assert sum(numbers(cable.load.streams()["reordered"])) == counted["reordered"]
+
+
+def test_the_latency_of_late_packets_counts_from_when_they_were_due() -> None:
+    with Cable() as cable:
+        cable.stream(None, interval_ns=100 * MS, phase_ns=0)
+        cable.load.impair(reorder=1.0, reorder_depth=16)
+        counted = cable.run(duration_ns=300 * MS)
+        assert counted["delayed"] == counted["received"] == 3
+        assert cable.load.times()["latency_max_ns"] < 16.5 * 100 * MS
 
 
 def test_all_may_be_lost() -> None:
@@ -225,6 +233,17 @@ def test_numbers_go_on_from_run_to_run() -> None:
         assert [run["rtcp_received"] for run in (first, second, third)] == [20, 40, 40]
         assert all(faults(run) == {} for run in (first, second, third))
         assert len(numbers(cable.load.streams()["sent"])) == 4
+
+
+def test_a_run_may_end_within_a_round() -> None:
+    """Each stream goes on from its own number."""
+    with Cable() as cable:
+        cable.stream(SUITE, phase_ns=0)
+        cable.stream(SUITE, phase_ns=INTERVAL * 3 // 4)
+        for _ in range(3):
+            counted = cable.run(duration_ns=10 * INTERVAL + INTERVAL // 2)
+            assert faults(counted) == {}
+            assert numbers(cable.load.streams()["received"]) == [11, 10]
 
 
 def test_a_run_that_was_stopped_can_be_followed_by_another() -> None:

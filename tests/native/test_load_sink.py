@@ -193,6 +193,56 @@ def test_numbers_that_were_not_sent() -> None:
         assert counted["never_sent"] == 2 * PACKETS
 
 
+def test_withheld_packets_that_arrive_were_not_sent() -> None:
+    """Beside each packet one of the number before: a number that was sent has another content."""
+
+    def claim(octets: bytes) -> list[bytes]:
+        return [octets, octets[:2] + (sequence(octets) - 1).to_bytes(2, "big") + octets[4:]]
+
+    with Cable(meddle=claim) as cable:
+        cable.stream(None, first_sequence=1)
+        cable.load.impair(loss=0.3)
+        counted = cable.run(PACKETS)
+        assert cable.meddler is not None
+        came = {sequence(octets) for octets in cable.meddler.taken}
+        assert counted["never_sent"] == sum(number - 1 not in came for number in came)
+        assert counted["never_sent"] > 10
+        assert counted["wrong_content"] == len(came) - counted["never_sent"]
+        assert faults(counted, "withheld", "never_sent", "wrong_content") == {}
+
+
+def test_an_index_that_the_context_has_seen_is_a_replay() -> None:
+    key = bytes(range(30))
+    receiver = Receiver(SUITE, key)
+    ahead = struct.pack("!BBHII", 0x80, 0, 50, 0, 77) + bytes(PAYLOAD)
+    receiver.unprotect(Sender(SUITE, key).protect(ahead))
+    with Cable() as cable:
+        cable.stream(None, ssrc=77, first_sequence=0, sender=Sender(SUITE, key).context, receiver=receiver.context)
+        counted = cable.run(PACKETS)
+        assert faults(counted, "replayed", "lost") == {}
+        assert counted["replayed"] == counted["lost"] == 1
+
+
+@pytest.mark.parametrize("damage", [0, 1])
+def test_a_packet_behind_the_window_is_opened_whatever_the_sample(damage: int) -> None:
+    """The first packet comes after 600 others."""
+    held: list[bytes] = []
+
+    def hold(octets: bytes) -> list[bytes]:
+        held.append(octets)
+        if len(held) == 600:
+            return [octets, held[0][:-1] + bytes([held[0][-1] ^ damage])]
+        return [octets] if len(held) > 1 else []
+
+    with Cable(meddle=hold) as cable:
+        cable.stream(SUITE, interval_ns=200_000, phase_ns=0)
+        counted = cable.run(duration_ns=200 * MS, sample=1 << 20)
+        assert counted["sent"] == 1000
+        assert counted["late"] == 1 - damage
+        assert counted["auth_failed"] == counted["lost"] == damage
+        assert faults(counted, "late", "reordered", "auth_failed", "lost") == {}
+
+
 def test_forgeries_that_come_out_are_known_for_what_they_are() -> None:
     """A middle that checks no tag and protects whatever it is given, the first of every number."""
     key = bytes(range(30))
