@@ -157,3 +157,38 @@ class Load:
     def histogram(self, name: str) -> bytes: ...
     def streams(self) -> dict[str, bytes]: ...
     def timeline(self) -> dict[str, bytes]: ...
+def measure_ghz() -> float: ...
+
+class PacketLoop:
+    def run(self, batch: int = 64) -> tuple[int, int, int]: ...
+    def octets(self) -> list[bytes]: ...
+    @property
+    def index(self) -> int: ...
+
+class ContextLoop(PacketLoop):
+    def __init__(
+        self, contexts: list[Context], payload: int, chunk: int, feeders: list[Context] = ..., first: int = 1
+    ) -> None: ...
+
+class KernelLoop(PacketLoop):
+    def __init__(
+        self,
+        contexts: list[Context],
+        payload: int,
+        chunk: int,
+        opens: bool = False,
+        run_address: int = 0,
+        key_addresses: list[int] = ...,
+    ) -> None: ...
+
+class RelayLoop(PacketLoop):
+    def __init__(
+        self,
+        worker: Worker,
+        ports: list[int],
+        source: Endpoint,
+        payload: int,
+        chunk: int,
+        feeders: list[Context] = ...,
+        first: int = 1,
+    ) -> None: ...
