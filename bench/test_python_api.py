@@ -1,0 +1,98 @@
+"""protect and unprotect through the Python API: one call per packet, and `protect_many` over many keys.
+
+They hold Python's share of each call: the list, the call, one new `bytes` object per packet. The relay does not pay it.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from srtpgw.srtp import Provider, Receiver, Sender, protect_many, unprotect_many
+
+from .flows import CM, ENCRYPTING, GCM, chunk_of, master_keys, skip_without_libsrtp
+from .pairs import TIMER, Setting, compare
+
+PAYLOAD = 160  # octets: 20 ms of G.711
+BATCH = 64
+LEAST = 2048  # packets of one turn
+SSRC = 0x5EED0000
+PROVIDERS: tuple[Provider, ...] = ("native", "libsrtp")
+CONTENT = bytes(range(PAYLOAD))
+OPERATIONS = ("protect", "unprotect")
+
+Case = tuple[str, int, str, int]
+
+CASES: list[Case] = [
+    *((suite, 1, operation, batch) for suite in ENCRYPTING for operation in OPERATIONS for batch in (1, BATCH)),
+    *((suite, 500, operation, batch) for suite in (CM, GCM) for operation in OPERATIONS for batch in (BATCH, 500)),
+    *((suite, flows, "protect", BATCH) for suite in (CM, GCM) for flows in (5000, 20000)),
+]
+
+
+@dataclass
+class ApiLoop:
+    """Packets of the flows in turn, made before the time is taken. Feeders are where `lines` are receivers."""
+
+    lines: list[Sender] | list[Receiver]
+    feeders: list[Sender]
+    packets: int
+    sequence: int = 0
+
+    def jobs(self) -> Iterator[tuple[Sender | Receiver, bytes]]:
+        for place in range(self.packets):
+            flow = place % len(self.lines)
+            if flow == 0:
+                self.sequence += 1
+            header = struct.pack("!BBHII", 0x80, 0, self.sequence & 0xFFFF, 160 * self.sequence, SSRC + flow)
+            packet = header + CONTENT
+            yield self.lines[flow], self.feeders[flow].protect(packet) if self.feeders else packet
+
+    def run(self, batch: int = BATCH) -> tuple[int, int, int]:
+        """Nanoseconds in the calls, in all, and of CPU time in all. Over only the calls: nothing else is in between."""
+        jobs = list(self.jobs())
+        batches = [jobs[at : at + batch] for at in range(0, len(jobs), batch)]
+        cpu, start = time.thread_time_ns(), time.perf_counter_ns()
+        results = called(batches, batch)
+        elapsed, cpu = time.perf_counter_ns() - start, time.thread_time_ns() - cpu
+        assert all(isinstance(each, bytes) for each in results)
+        return elapsed, elapsed, cpu
+
+
+def called(batches: list[list[tuple[Sender | Receiver, bytes]]], batch: int) -> list[object]:
+    """Every batch through the call that is measured; the answers of the last."""
+    results: list[object] = []
+    if batch == 1:
+        for ((line, packet),) in batches:
+            results = [line.protect(packet) if isinstance(line, Sender) else line.unprotect(packet)]
+        return results
+    for jobs in batches:
+        results = list(protect_many(jobs) if isinstance(jobs[0][0], Sender) else unprotect_many(jobs))  # type: ignore[arg-type]
+    return results
+
+
+def loop_of(suite: str, flows: int, operation: str, provider: Provider) -> ApiLoop:
+    keys, packets = master_keys(suite, flows), chunk_of(flows, LEAST)
+    if operation == "protect":
+        return ApiLoop([Sender(suite, key, provider=provider) for key in keys], [], packets)
+    opening = [Receiver(suite, key, provider=provider) for key in keys]
+    return ApiLoop(opening, [Sender(suite, key) for key in keys], packets)
+
+
+def case_id(case: Case) -> str:
+    suite, flows, operation, batch = case
+    return f"{suite}-{operation}-{flows}flows-batch{batch}"
+
+
+@pytest.mark.benchmark(timer=TIMER)
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_python_api(benchmark: BenchmarkFixture, case: Case) -> None:
+    suite, flows, operation, batch = case
+    skip_without_libsrtp(suite)
+    loops = {provider: loop_of(suite, flows, operation, provider) for provider in PROVIDERS}
+    compare(benchmark, Setting("python", operation, suite, PAYLOAD, flows, batch), loops, chunk_of(flows, LEAST))
