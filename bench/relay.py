@@ -12,7 +12,8 @@ from srtpgw.media.session import Leg
 from srtpgw.srtp import SUITES, MasterKey, Provider, Sender
 
 FAR_END = Address("192.0.2.10", 40000)  # of every leg
-FIRST_PORT = 1024
+# Ports of the memory engine are the process's. Two relays are open at a time only where they are small.
+FIRST_PORT = {"native": 1024, "libsrtp": 49152}
 
 Kind = Literal["RTP", "SRTP"]
 
@@ -20,15 +21,15 @@ Kind = Literal["RTP", "SRTP"]
 class Relay:
     """`flows` sessions of one leg that hears and one that speaks, without a thread: a loop drives the worker."""
 
-    def __init__(self, suite: str, hears: Kind, speaks: Kind, crypto: Provider = "native", seed: object = 0) -> None:
+    def __init__(self, suite: str, hears: Kind, speaks: Kind, crypto: Provider = "native") -> None:
         self.suite = suite
         self.kinds: tuple[Kind, Kind] = (hears, speaks)
         self.gateway = MediaGateway(
             workers=1, engine="memory", threaded=False, crypto=crypto, media_encryption={"extension": True}
         )
         self.worker = self.gateway._workers[0]
-        self.rng = random.Random(f"{suite} {hears} {speaks} {seed}")
-        self.port = FIRST_PORT
+        self.rng = random.Random(f"{suite} {hears} {speaks} {crypto}")
+        self.port = FIRST_PORT[crypto]
         self.ports: list[int] = []
         self.feeders: list[_native.Context] = []
 

@@ -38,7 +38,7 @@ def test_relay(benchmark: BenchmarkFixture, case: Case) -> None:
     chunk = chunk_of(flows)
     relays = [Relay(suite, hears, speaks)]
     if flows == FEW and (hears, speaks) != ("RTP", "RTP"):
-        relays.append(Relay(suite, hears, speaks, "libsrtp", seed="libsrtp"))
+        relays.append(Relay(suite, hears, speaks, "libsrtp"))
     try:
         loops: dict[str, Loop] = {}
         for name, relay in zip(("native", "libsrtp"), relays, strict=False):
