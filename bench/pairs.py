@@ -6,7 +6,7 @@ turns' ratios is steadier than the ratio of any two figures. A turn in which the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Protocol
@@ -22,11 +22,11 @@ TRIES = 4  # of one turn
 DISTURBED = 0.03  # part of a turn that the thread did not have the core
 NS = 1e9
 
-Turn = Callable[[int], tuple[int, int, int]]  # batch -> ns in what is measured, ns in all, CPU ns in all
+Taken = tuple[int, int, int]  # ns in what is measured, ns in all, CPU ns in all
 
 
 class Loop(Protocol):
-    def run(self, batch: int = 64) -> tuple[int, int, int]: ...
+    def run(self, batch: int = 64) -> Taken: ...
 
 
 @dataclass(frozen=True)
@@ -72,18 +72,19 @@ class VirtualTimer:
 TIMER = VirtualTimer()
 
 
-def disturbed(turn: Mapping[str, tuple[int, int, int]]) -> bool:
+def disturbed(turn: Mapping[str, Taken]) -> bool:
     return any(elapsed - cpu > DISTURBED * elapsed for _, elapsed, cpu in turn.values())
 
 
-def one_turn(loops: Mapping[str, Loop], batch: int, backwards: bool) -> tuple[dict[str, tuple[int, int, int]], int]:
+def one_turn(loops: Mapping[str, Loop], batch: int, backwards: bool) -> tuple[dict[str, Taken], int]:
     """What each side took, and how often it had to be tried."""
-    for attempt in range(1, TRIES + 1):
-        names = reversed(loops) if backwards else iter(loops)
+    names = list(reversed(list(loops))) if backwards else list(loops)
+    tries = 0
+    while True:
+        tries += 1
         turn = {name: loops[name].run(batch) for name in names}
-        if not disturbed(turn):
-            break
-    return turn, attempt
+        if tries == TRIES or not disturbed(turn):
+            return turn, tries
 
 
 def turns_for(loops: Mapping[str, Loop], batch: int) -> int:

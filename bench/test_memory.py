@@ -24,14 +24,16 @@ def test_memory(rows: list[dict[str, Any]], engine: str) -> None:
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["packets"] == 2 * SESSIONS, "not every packet came in"
-    native = sum(answer["arenas"].values())
+    arenas: dict[str, int] = answer["arenas"]
     rows.append(
         {
             "table": "memory",
             "engine": engine,
             "sessions": SESSIONS,
-            "octets_per_direction": round(native / SESSIONS / DIRECTIONS),
-            "arenas_per_direction": {name: round(all_ / SESSIONS / DIRECTIONS) for name, all_ in answer["arenas"].items()},
+            "octets_per_direction": round(sum(arenas.values()) / SESSIONS / DIRECTIONS),
+            "arenas_per_direction": {
+                name: round(all_ / SESSIONS / DIRECTIONS) for name, all_ in answer["arenas"].items()
+            },
             "resident_mib": round(answer["resident"] / 2**20, 1),
         }
     )
