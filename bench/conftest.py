@@ -42,5 +42,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     write_tables(measured, terminalreporter.section, terminalreporter.write_line)
     path = config.getoption("--save-results")
     if path is not None:
-        save(measured, path)
+        save(measured, path, config.getoption("-k"))
         terminalreporter.write_line(f"saved to {path}")

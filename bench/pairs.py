@@ -111,10 +111,12 @@ def compare(
     less = less or {}
     names = [name for name in loops if name not in less.values()]
     sides = {name: Side(note=(notes or {}).get(name, "")) for name in names}
-    ghz, tries, count = _native.measure_ghz(), 0, 0
+    frequencies: list[float] = []
+    tries = count = 0
 
     def turn() -> None:
         nonlocal tries, count
+        frequencies.append(_native.measure_ghz())
         taken, attempts = one_turn(loops, setting.batch, count % 2 == 1)
         tries, count = tries + attempts, count + 1
         for name in names:
@@ -124,16 +126,15 @@ def compare(
 
     turns = turns_for(loops, setting.batch)
     benchmark.pedantic(turn, rounds=turns)  # type: ignore[no-untyped-call]
-    ghz = max(ghz, _native.measure_ghz())
     ours = sides[names[0]]
     row = asdict(setting) | {
         "tier": kernels()["in_use"],
         "packets": packets,
         "turns": count,
         "disturbed": tries - count,
-        "ghz": round(ghz, 3),
+        "ghz": round(median(frequencies), 3),
         **ours.figures(),
-        "cycles": round(median(ours.turns) * ghz, 1),
+        "cycles": round(median(ns * ghz for ns, ghz in zip(ours.turns, frequencies, strict=True)), 1),
         "peers": {name: sides[name].figures(ours) for name in names[1:]},
     }
     benchmark.extra_info["row"] = row

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from srtpgw import libsrtp
@@ -16,6 +18,7 @@ from srtpgw.srtp import kernels
 
 from . import ipsec_mb
 from .flows import CM, GCM
+from .pairs import TURN_SECONDS, TURNS_LEAST, TURNS_MOST
 
 Row = dict[str, Any]
 Write = Callable[[str], None]
@@ -123,7 +126,7 @@ def circumstances(rows: list[Row]) -> Row:
         "tier": kernels()["in_use"],
         "libsrtp": libsrtp.status()["version"],
         "ipsec_mb": f"left out: {library}" if isinstance(library, str) else library.version,
-        "ghz": max(frequencies, default=0.0),
+        "ghz": median(frequencies) if frequencies else 0.0,
     }
 
 
@@ -191,9 +194,16 @@ def write_targets(rows: list[Row], section: Write, write: Write) -> None:
         write(f"{target.what:62}{figure:10.2f} {target.unit:8}{bound} {target.limit:g}: {verdict}")
 
 
-def save(rows: list[Row], path: Path) -> None:
+def save(rows: list[Row], path: Path, selected: str) -> None:
     """Everything above as JSON, one row a line, so that two runs can be compared as text."""
-    head = circumstances(rows) | {"measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    settings = {
+        "selected": selected,
+        "SRTPGW_KERNELS": os.environ.get("SRTPGW_KERNELS", ""),
+        "seconds_per_test": TURN_SECONDS,
+        "turns": [TURNS_LEAST, TURNS_MOST],
+    }
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    head = circumstances(rows) | {"measured_at": now, "settings": settings}
     targets = [
         {"what": target.what, "figure": figure, "limit": target.limit, "unit": target.unit, "met": target.met(figure)}
         for target in TARGETS
