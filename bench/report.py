@@ -126,7 +126,7 @@ def circumstances(rows: list[Row]) -> Row:
         "tier": kernels()["in_use"],
         "libsrtp": libsrtp.status()["version"],
         "ipsec_mb": f"left out: {library}" if isinstance(library, str) else library.version,
-        "ghz": median(frequencies) if frequencies else 0.0,
+        "ghz": round(median(frequencies), 3) if frequencies else 0.0,
     }
 
 
