@@ -140,7 +140,10 @@ def compare(
     benchmark.extra_info["row"] = row
 
 
-def quickest(loops: Mapping[str, Loop], batch: int, turns: int = 5) -> str:
-    """The name of the loop that takes least: which of a peer's ways is the best here."""
-    took = {name: min(loop.run(batch)[0] for _ in range(turns)) for name, loop in loops.items()}
-    return min(took, key=lambda name: took[name])
+def quickest(loops: Mapping[str, Loop], batch: int, turns: int = 7) -> str:
+    """The name of the loop that takes least: which of a peer's ways is the best here. They take turns, too."""
+    least = dict.fromkeys(loops, float("inf"))
+    for _ in range(turns):
+        for name, loop in loops.items():
+            least[name] = min(least[name], loop.run(batch)[0])
+    return min(least, key=lambda name: least[name])
