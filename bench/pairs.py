@@ -6,6 +6,7 @@ turns' ratios is steadier than the ratio of any two figures. A turn in which the
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -18,7 +19,8 @@ from srtpgw.srtp import kernels
 
 TURN_SECONDS = 0.5  # a test's share of the run
 TURNS_LEAST, TURNS_MOST = 8, 40
-TRIES = 4  # of one turn
+TRIES = 4  # of one turn, as long as the test is not late
+LATE_SECONDS = 2.0
 DISTURBED = 0.03  # part of a turn that the thread did not have the core
 NS = 1e9
 
@@ -76,15 +78,14 @@ def disturbed(turn: Mapping[str, Taken]) -> bool:
     return any(elapsed - cpu > DISTURBED * elapsed for _, elapsed, cpu in turn.values())
 
 
-def one_turn(loops: Mapping[str, Loop], batch: int, backwards: bool) -> tuple[dict[str, Taken], int]:
-    """What each side took, and how often it had to be tried."""
+def one_turn(loops: Mapping[str, Loop], batch: int, backwards: bool, tries: int) -> tuple[dict[str, Taken], bool]:
+    """What each side took, and whether it was disturbed every time that it was tried."""
     names = list(reversed(list(loops))) if backwards else list(loops)
-    tries = 0
-    while True:
-        tries += 1
+    for _ in range(tries):
         turn = {name: loops[name].run(batch) for name in names}
-        if tries == TRIES or not disturbed(turn):
-            return turn, tries
+        if not disturbed(turn):
+            return turn, False
+    return turn, True
 
 
 def turns_for(loops: Mapping[str, Loop], batch: int) -> int:
@@ -112,26 +113,28 @@ def compare(
     names = [name for name in loops if name not in less.values()]
     sides = {name: Side(note=(notes or {}).get(name, "")) for name in names}
     frequencies: list[float] = []
-    tries = count = 0
+    spoilt = 0
 
     def turn() -> None:
-        nonlocal tries, count
+        nonlocal spoilt
         frequencies.append(_native.measure_ghz())
-        taken, attempts = one_turn(loops, setting.batch, count % 2 == 1)
-        tries, count = tries + attempts, count + 1
+        tries = TRIES if time.monotonic() < late else 1
+        taken, was_disturbed = one_turn(loops, setting.batch, len(frequencies) % 2 == 0, tries)
+        spoilt += was_disturbed
         for name in names:
             ns = taken[name][0] - (taken[less[name]][0] if name in less else 0)
             sides[name].turns.append(max(ns, 1) / packets)
         TIMER.seconds += taken[names[0]][0] / NS
 
     turns = turns_for(loops, setting.batch)
+    late = time.monotonic() + LATE_SECONDS
     benchmark.pedantic(turn, rounds=turns)  # type: ignore[no-untyped-call]
     ours = sides[names[0]]
     row = asdict(setting) | {
         "tier": kernels()["in_use"],
         "packets": packets,
-        "turns": count,
-        "disturbed": tries - count,
+        "turns": len(frequencies),
+        "disturbed": spoilt,
         "ghz": round(median(frequencies), 3),
         **ours.figures(),
         "cycles": round(median(ns * ghz for ns, ghz in zip(ours.turns, frequencies, strict=True)), 1),

@@ -110,7 +110,10 @@ def processor() -> str:
 
 def commit() -> str:
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown, as git is not installed"
     return answer.stdout.strip() or "not a checkout"
 
 
@@ -125,7 +128,9 @@ def circumstances(rows: list[Row]) -> Row:
         "commit": commit(),
         "tier": kernels()["in_use"],
         "libsrtp": libsrtp.status()["version"],
-        "ipsec_mb": f"left out: {library}" if isinstance(library, str) else library.version,
+        "ipsec_mb": f"left out: {library} (it needs libipsec-mb-dev and gcc)"
+        if isinstance(library, str)
+        else library.version,
         "ghz": round(median(frequencies), 3) if frequencies else 0.0,
     }
 
@@ -142,6 +147,7 @@ def per_octet(row: Row, rows: list[Row]) -> float | None:
 
 
 def line(row: Row, rows: list[Row]) -> str:
+    """A row of a table. A tilde behind it: for half of its turns or more the core was taken away."""
     slope = per_octet(row, rows)
     text = f"{row['suite']:24}{row['operation']:>14}{row['payload']:7}{row['flows']:7}{row['batch']:6}"
     text += f"{row['median_ns']:8.1f}{row['min_ns']:8.1f}{row['cycles']:8.0f}"
@@ -149,7 +155,7 @@ def line(row: Row, rows: list[Row]) -> str:
     for name, peer in row["peers"].items():
         note = f" {peer['note']}" if "note" in peer else ""
         text += f"{name:>10}{peer['median_ns']:8.1f}{peer['ratio']:7.2f}{note}"
-    return text
+    return text + (" ~" if 2 * row["disturbed"] >= row["turns"] else "")
 
 
 def memory_line(row: Row) -> str:
