@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from srtpgw.loadtest.command import load
+
 if TYPE_CHECKING:
     from srtpgw.media.address import Address
 
@@ -174,6 +176,9 @@ def keygen(*, suite: str, count: int, as_json: bool) -> None:
         raise click.BadParameter(f"is not one of {', '.join(relay_suites())}", param_hint="--suite")
     keys = [format_key(generate_key(suite)) for _ in range(count)]
     click.echo(json.dumps(keys) if as_json else "\n".join(keys))
+
+
+main.add_command(load)
 
 
 def _address(text: str | None, option: str) -> Address | None:
