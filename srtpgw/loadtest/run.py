@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from array import array
 from collections.abc import Callable, Sequence
@@ -160,7 +159,7 @@ class _Measured:
         fault = fault or self._wait_until(self._window[1])
         after = _Reading.take(self._load, self._target)
         watch.event("measured", after.time_ns, self._target.pid)
-        self._cpu = before.until(after)
+        self._cpu = before.until(after, 2 if len(cpus) > 1 else 1)
         if fault:
             self._load.stop()
         elif not self._load.wait(scenario.drain + END_SECONDS):
@@ -214,14 +213,11 @@ class _Reading:
     @classmethod
     def take(cls, load: _native.Load, target: Target) -> _Reading:
         """Now."""
-        usage = os.times()
-        return cls(time.monotonic_ns(), load.times(), usage.user + usage.system, cpu_seconds(target.pid))
+        return cls(time.monotonic_ns(), load.times(), time.process_time(), cpu_seconds(target.pid))
 
-    def until(self, after: _Reading) -> Cpu:
+    def until(self, after: _Reading, threads: int) -> Cpu:
         """What was used from here on."""
-        roles = [("generator", "generator_cpu_ns")]
-        if after.times["threads"] > 1:
-            roles.append(("sink", "sink_cpu_ns"))
+        roles = [("generator", "generator_cpu_ns"), ("sink", "sink_cpu_ns")][:threads]
         spun = after.times["spun_ns"] - self.times["spun_ns"]
         threads: list[dict[str, Any]] = []
         for role, name in roles:

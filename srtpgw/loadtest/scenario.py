@@ -80,8 +80,8 @@ def parse_codec(text: str) -> Codec:
     rate, octets = float(match[1]), int(match[2])
     if not RATE_MIN <= rate <= RATE_MAX:
         raise ScenarioError("--codec", f"has a rate outside {RATE_MIN:g} to {RATE_MAX:g} packets per second")
-    if not 1 <= octets <= _native.LOAD_PAYLOAD_MAX:
-        raise ScenarioError("--codec", f"has a payload outside 1 to {_native.LOAD_PAYLOAD_MAX} octets")
+    if not 1 <= octets <= _native.LOAD_PAYLOAD_LIMIT:
+        raise ScenarioError("--codec", f"has a payload outside 1 to {_native.LOAD_PAYLOAD_LIMIT} octets")
     return Codec(text, rate, octets, DYNAMIC_TYPE, 90000, "X-LOAD")
 
 
