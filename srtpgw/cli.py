@@ -11,12 +11,11 @@ import os
 import sys
 from contextlib import suppress
 from errno import EPIPE
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-
-from srtpgw.loadtest.command import load
 
 if TYPE_CHECKING:
     from srtpgw.media.address import Address
@@ -37,8 +36,22 @@ command line or the file is at fault.
 """
 
 
+# Commands with files of their own: where each is found when it is asked for.
+ELSEWHERE = {"load": ("srtpgw.loadtest.command", "load")}
+
+
 class _Commands(click.Group):
     """Turns what any command can fail with into one line and an exit status."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *ELSEWHERE])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, name = ELSEWHERE[cmd_name]
+        command: click.Command = getattr(import_module(module), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         if sys.stderr is None:
@@ -176,9 +189,6 @@ def keygen(*, suite: str, count: int, as_json: bool) -> None:
         raise click.BadParameter(f"is not one of {', '.join(relay_suites())}", param_hint="--suite")
     keys = [format_key(generate_key(suite)) for _ in range(count)]
     click.echo(json.dumps(keys) if as_json else "\n".join(keys))
-
-
-main.add_command(load)
 
 
 def _address(text: str | None, option: str) -> Address | None:

@@ -50,8 +50,8 @@ TARGET_OPTIONS = _options(
         type=click.Choice(["relay", "gateway", "rtpengine", "static", "cable"]),
         default="relay",
         show_default=True,
-        help="What is loaded: `srtpgw relay` or a MediaGateway, started here; a running rtpengine; a relay whose ports are"
-        " known; or nothing, which measures the load test itself.",
+        help="What is loaded: `srtpgw relay` or a MediaGateway, started here; a running rtpengine; a relay with known"
+        " ports; or nothing, which measures the load test itself.",
     ),
     click.option("--gateway", metavar="ADDR", help="The gateway's address at the callers' side.  [default: loopback]"),
     click.option("--gateway-callee", metavar="ADDR", help="At the callees' side.  [default: as --gateway]"),

@@ -155,7 +155,7 @@ def _found_lines(found: Found) -> Iterator[str]:
     if found.passed_above:
         yield f"  (!) NOT MONOTONIC: higher loads passed: {_list(found.passed_above)} calls"
     if not found.enough_packets:
-        yield "  a trial has too few packets to show so small a ratio, which stands for no loss: take a longer --duration"
+        yield "  a trial has too few packets to show so small a ratio: it stands for none; take a longer --duration"
 
 
 def _verdict(verdict: str, reasons: list[str]) -> Text:

@@ -31,7 +31,7 @@ VOIDS: Final[Mapping[str, str]] = {
     "send_failed": "packets could not be sent by this host",
     "unsent": "packets were not sent in time for the end of the run",
     "refused": "packets were refused by the generator's own SRTP",
-    "sink_dropped": "packets were dropped at the sink's full receive buffer (raise net.core.rmem_max, or give it a core)",
+    "sink_dropped": "packets were dropped at the sink's full buffer (raise net.core.rmem_max, or give it a core)",
 }
 
 

@@ -54,7 +54,7 @@ QUIET: Final = Watch()
 def run(
     scenario: Scenario, settings: TargetSettings, *, loss_limit: float | None = None, watch: Watch = QUIET
 ) -> RunResult:
-    """Run a scenario against a target. ScenarioError, TargetError or LoadError when it cannot; never for its outcome."""
+    """Run a scenario against a target. ScenarioError, TargetError, LoadError when it cannot; never for its outcome."""
     plan = make_plan(scenario)
     settings.check(scenario)
     target = make_target(settings)
@@ -219,16 +219,16 @@ class _Reading:
         """What was used from here on."""
         roles = [("generator", "generator_cpu_ns"), ("sink", "sink_cpu_ns")][:threads]
         spun = after.times["spun_ns"] - self.times["spun_ns"]
-        threads: list[dict[str, Any]] = []
+        used_by: list[dict[str, Any]] = []
         for role, name in roles:
             used = after.times[name] - self.times[name]
             # One number tells the spinning of all threads: with two of them whose it is cannot be said.
-            threads.append({"role": role, "cpu_ns": used, "spin_ns": spun if len(roles) == 1 else None})
+            used_by.append({"role": role, "cpu_ns": used, "spin_ns": spun if len(roles) == 1 else None})
         target = None
         if self.target_seconds is not None and after.target_seconds is not None:
             target = after.target_seconds - self.target_seconds
         used_here = after.process_seconds - self.process_seconds
-        return Cpu(self.time_ns, after.time_ns, threads, used_here, target)
+        return Cpu(self.time_ns, after.time_ns, used_by, used_here, target)
 
 
 def _ways(streams: dict[str, bytes], two_way: bool) -> dict[str, Way]:

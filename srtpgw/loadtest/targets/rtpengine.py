@@ -96,8 +96,9 @@ class RtpengineTarget:
         totals: dict[str, int] = {}
         try:
             while self._open:
-                reply = self._client.request("delete", {"call-id": self._open.pop(), "delete-delay": 0})
-                _add_totals(totals, reply.get("totals"))
+                call_id: dict[str, Value] = {"call-id": self._open.pop()}
+                _add_totals(totals, self._client.request("query", call_id).get("totals"))
+                self._client.request("delete", {**call_id, "delete-delay": 0})
         except TargetError:
             return None  # it has died: nothing is left to delete
         finally:

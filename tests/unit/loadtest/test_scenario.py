@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from srtpgw.loadtest.faults import ScenarioError
+from srtpgw.loadtest.plan import make_plan
 from srtpgw.loadtest.scenario import CODECS, Scenario, is_near, parse_codec
 from srtpgw.loadtest.targets import CallRoutes, TargetSettings
 from srtpgw.loadtest.targets.base import check_destinations, planned_routes, route_to
-from srtpgw.loadtest.plan import make_plan
 from srtpgw.loadtest.targets.static import read_legs
 from srtpgw.media.address import Address
 
@@ -90,7 +90,7 @@ def test_the_defaults_are_good() -> None:
         ({"cpus": (5000,)}, "--gateway-cpus"),
         ({"kind": "static", "prefix": ("ip",)}, "--prefix"),
         ({"address": "::1"}, "--gateway"),
-        ({"callee_address": "0.0.0.0"}, "--gateway-callee"),
+        ({"callee_address": "255.255.255.255"}, "--gateway-callee"),
         ({"address": "8.8.8.8"}, "--allow-public"),
         ({"port": 1}, "--gateway-port"),
         ({"port": 65500}, "--gateway-port"),
