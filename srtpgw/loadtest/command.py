@@ -69,6 +69,7 @@ TARGET_OPTIONS = _options(
         type=click.Path(path_type=Path, dir_okay=False),
         help="Legs of --target static, a line per call: CALLER-LEG CALLEE-LEG.",
     ),
+    click.option("--gateway-pid", type=int, help="Process of one that is not started here, for its CPU time."),
     click.option("--allow-public", is_flag=True, help="Load a public address: it must be yours."),
 )
 
@@ -272,6 +273,7 @@ def _target(options: Options) -> TargetSettings:
         ng=ng,
         ng_direction=tuple(options["ng_direction"].split(",")) if options["ng_direction"] else (),
         static_file=options["static_file"],
+        pid=options["gateway_pid"],
         allow_public=options["allow_public"],
     )
 

@@ -109,9 +109,9 @@ def _remarks(result: RunResult) -> Iterator[str]:
     others = {name: count for name, count in counters.items() if count and name not in SHOWN_ELSEWHERE}
     if others:
         yield "also counted: " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in others.items())
-    if cpu is not None and cpu.target_seconds is not None and counters["received"]:
-        each = cpu.target_seconds / counters["received"] * 1e6
-        yield f"gateway: {cpu.target_seconds:.2f} s of CPU, {each:.2f} us per packet relayed (softirq apart)"
+    if cpu is not None and cpu.target_ns is not None and counters["received"]:
+        each = cpu.target_ns / counters["received"] / 1e3
+        yield f"gateway: {cpu.target_ns / 1e9:.2f} s of CPU, {each:.2f} us per packet relayed (softirq apart)"
     drops = (result.target.get("statistics") or {}).get("rtp_drops")
     if drops:
         yield "gateway dropped: " + ", ".join(f"{reason} {count}" for reason, count in drops.items())

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from srtpgw.loadtest.cpu import Cpu
 from srtpgw.loadtest.histogram import Histogram
 from srtpgw.loadtest.scenario import Scenario
 
@@ -46,21 +47,6 @@ class Way:
     jitter_mean_us: float  # over the streams
     jitter_max_us: float
     latency_max_us: float
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
-
-@dataclass(frozen=True, slots=True)
-class Cpu:
-    """CPU time between the two instants (CLOCK_MONOTONIC, ns) at which it was read, at either end of the window."""
-
-    begin_ns: int
-    end_ns: int
-    threads: list[dict[str, Any]]  # of the load: role, cpu_ns, spin_ns
-    process_seconds: float  # of the load's process, all threads
-    target_seconds: float | None  # of the gateway's, where it is known
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

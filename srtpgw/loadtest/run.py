@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from srtpgw import _native, hardening
+from srtpgw.loadtest.cpu import ROLES, Cpu, Reading, own_threads
 from srtpgw.loadtest.faults import LoadError
 from srtpgw.loadtest.histogram import Histogram
 from srtpgw.loadtest.plan import Party, Plan, make_plan
-from srtpgw.loadtest.result import Cpu, RunResult, Way
+from srtpgw.loadtest.result import RunResult, Way
 from srtpgw.loadtest.scenario import Scenario
 from srtpgw.loadtest.sockets import FarEnds, open_far_ends
 from srtpgw.loadtest.targets import CallRoutes, Route, Target, TargetSettings, make_target
 from srtpgw.loadtest.targets.base import check_destinations
-from srtpgw.loadtest.targets.process import cpu_seconds
 from srtpgw.media.endpoint import endpoint_of
 from srtpgw.srtp import Receiver, Sender
 
@@ -72,7 +72,7 @@ def run(
             target.close()
             raise
         if not fault and load.counters()["lost"]:
-            fault = target.fault()
+            fault = target.fault(ask=True)
         about: dict[str, Any] = {"kind": settings.kind, "description": target.description, "pid": target.pid}
         about["statistics"] = target.close()
         return measured.result(about, fault, loss_limit)
@@ -135,6 +135,7 @@ class _Measured:
         self._target = target
         self._watch = watch
         self._window = (0, 0)
+        self._threads: list[int] = []
         self._cpu: Cpu | None = None
 
     def drive(self) -> str:
@@ -143,6 +144,7 @@ class _Measured:
         warm_up, duration = round(scenario.warm_up * 1e9), round(scenario.duration * 1e9)
         cpus = scenario.cpus
         watch.event("ready", time.monotonic_ns(), self._target.pid)
+        threads = own_threads()
         origin = self._load.start(
             duration_ns=duration,
             warmup_ns=warm_up,
@@ -152,14 +154,15 @@ class _Measured:
             generator_cpu=cpus[0] if cpus else -1,
             sink_cpu=cpus[1] if len(cpus) > 1 else None,
         )
+        self._threads = sorted(own_threads() - threads)[: len(ROLES)]  # the generator is started first
         self._window = (origin + warm_up, origin + warm_up + duration)
         fault = self._wait_until(self._window[0])
-        before = _Reading.take(self._load, self._target)
+        before = self._read_cpu()
         watch.event("measuring", before.time_ns, self._target.pid)
         fault = fault or self._wait_until(self._window[1])
-        after = _Reading.take(self._load, self._target)
+        after = self._read_cpu()
         watch.event("measured", after.time_ns, self._target.pid)
-        self._cpu = before.until(after, 2 if len(cpus) > 1 else 1)
+        self._cpu = before.until(after, cpus)
         if fault:
             self._load.stop()
         elif not self._load.wait(scenario.drain + END_SECONDS):
@@ -168,13 +171,16 @@ class _Measured:
         watch.event("ended", time.monotonic_ns(), self._target.pid)
         return fault
 
+    def _read_cpu(self) -> Reading:
+        return Reading.take(self._threads, self._load.times(), self._target.pid)
+
     def _wait_until(self, instant_ns: int) -> str:
         """Until an instant, or the gateway's end, which is told."""
         scenario = self._scenario
         total = scenario.warm_up + scenario.duration
         end_ns = self._window[1]
         while (left := (instant_ns - _native.now_ns()) / 1e9) > 0:
-            if self._target.pid is not None and (fault := self._target.fault()):
+            if fault := self._target.fault():
                 return fault
             if self._load.wait(min(left, LOOK_SECONDS)):
                 break
@@ -199,36 +205,6 @@ class _Measured:
             loss_limit=loss_limit,
             timeline={name: list(array("Q", octets)) for name, octets in self._load.timeline().items()},
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """CPU times at one instant."""
-
-    time_ns: int
-    times: dict[str, int]
-    process_seconds: float
-    target_seconds: float | None
-
-    @classmethod
-    def take(cls, load: _native.Load, target: Target) -> _Reading:
-        """Now."""
-        return cls(time.monotonic_ns(), load.times(), time.process_time(), cpu_seconds(target.pid))
-
-    def until(self, after: _Reading, threads: int) -> Cpu:
-        """What was used from here on."""
-        roles = [("generator", "generator_cpu_ns"), ("sink", "sink_cpu_ns")][:threads]
-        spun = after.times["spun_ns"] - self.times["spun_ns"]
-        used_by: list[dict[str, Any]] = []
-        for role, name in roles:
-            used = after.times[name] - self.times[name]
-            # One number tells the spinning of all threads: with two of them whose it is cannot be said.
-            used_by.append({"role": role, "cpu_ns": used, "spin_ns": spun if len(roles) == 1 else None})
-        target = None
-        if self.target_seconds is not None and after.target_seconds is not None:
-            target = after.target_seconds - self.target_seconds
-        used_here = after.process_seconds - self.process_seconds
-        return Cpu(self.time_ns, after.time_ns, used_by, used_here, target)
 
 
 def _ways(streams: dict[str, bytes], two_way: bool) -> dict[str, Way]:

@@ -39,6 +39,7 @@ class TargetSettings:
     ng: Address = NG_ADDRESS
     ng_direction: tuple[str, ...] = ()  # rtpengine's names of the callers' and the callees' interface
     static_file: Path | None = None
+    pid: int | None = None  # of a gateway that is not started here, for its CPU time
     allow_public: bool = False
 
     @property
@@ -72,6 +73,7 @@ class TargetSettings:
             "ng": str(self.ng),
             "ng_direction": list(self.ng_direction),
             "static_file": None if self.static_file is None else str(self.static_file),
+            "gateway_pid": self.pid,
             "allow_public": self.allow_public,
         }
 
@@ -105,8 +107,8 @@ class Target(Protocol):
     def open(self, plan: Plan) -> Sequence[CallRoutes]:
         """Have it relay the plan's calls; their routes, in order. TargetError when it will not."""
 
-    def fault(self) -> str:
-        """Why it does not relay any more; empty while it does."""
+    def fault(self, *, ask: bool = False) -> str:
+        """Why it does not relay any more; empty while it does. ``ask`` it, if it can be asked: that takes time."""
 
     def close(self) -> dict[str, Any] | None:
         """Take the calls down. What it counted, as plain values, if it tells."""

@@ -48,8 +48,9 @@ class GatewayTarget:
             raise
         return [planned_routes(settings, call) for call in plan.calls]
 
-    def fault(self) -> str:
+    def fault(self, *, ask: bool = False) -> str:
         """Why the child ended."""
+        del ask
         return "" if self._child is None else self._child.fault()
 
     def close(self) -> dict[str, Any] | None:

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import IO, Any
 
 from srtpgw.loadtest.faults import TargetError
@@ -115,20 +114,6 @@ class Child:
         size = os.fstat(self._errors.fileno()).st_size
         text = os.pread(self._errors.fileno(), ERRORS_MAX, max(0, size - ERRORS_MAX)).decode(errors="replace")
         return f": {' | '.join(text.split(chr(10)))[:ERRORS_MAX].strip(' |')}" if text.strip() else ""
-
-
-def cpu_seconds(pid: int | None) -> float | None:
-    """CPU time of a process, all its threads, to the nanosecond that the scheduler keeps; None when it is gone."""
-    if pid is None:
-        return None
-    total = 0
-    try:
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            with suppress(FileNotFoundError, ProcessLookupError):
-                total += int((thread / "schedstat").read_text(encoding="ascii").split()[0])
-    except (OSError, ValueError, IndexError):
-        return None
-    return total / 1e9
 
 
 def drops_of(legs: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -49,8 +49,9 @@ class RelayTarget:
             raise
         return [planned_routes(self._settings, call) for call in plan.calls]
 
-    def fault(self) -> str:
+    def fault(self, *, ask: bool = False) -> str:
         """Why the relay ended."""
+        del ask
         return "" if self._child is None else self._child.fault()
 
     def close(self) -> dict[str, Any] | None:

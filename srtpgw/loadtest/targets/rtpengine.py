@@ -60,8 +60,8 @@ class RtpengineTarget:
 
     @property
     def pid(self) -> int | None:
-        """It is not ours."""
-        return None
+        """As it was told: it is not ours."""
+        return self._settings.pid
 
     def open(self, plan: Plan) -> Sequence[CallRoutes]:
         """Set up every call. TargetError with rtpengine's own reason."""
@@ -79,9 +79,9 @@ class RtpengineTarget:
             raise
         return routes
 
-    def fault(self) -> str:
-        """Asked when packets are missing: whether it still answers."""
-        if self._client is None:
+    def fault(self, *, ask: bool = False) -> str:
+        """Whether it still answers."""
+        if self._client is None or not ask:
             return ""
         try:
             self._client.request("ping")

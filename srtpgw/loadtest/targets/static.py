@@ -28,8 +28,8 @@ class StaticTarget:
 
     @property
     def pid(self) -> int | None:
-        """Not known."""
-        return None
+        """As it was told: it is not ours."""
+        return self._settings.pid
 
     def open(self, plan: Plan) -> Sequence[CallRoutes]:
         """ScenarioError where the file does not fit the plan."""
@@ -42,8 +42,9 @@ class StaticTarget:
             for call, (caller, callee) in zip(plan.calls, legs, strict=True)
         ]
 
-    def fault(self) -> str:
+    def fault(self, *, ask: bool = False) -> str:
         """It may be gone, but nobody tells: then packets are lost."""
+        del ask
         return ""
 
     def close(self) -> dict[str, Any] | None:
