@@ -21,6 +21,7 @@ PACKAGES = {
     "gst-inspect-1.0": "gstreamer1.0-tools",
     "gst-launch-1.0": "gstreamer1.0-tools",
     "ip": "iproute2",
+    "rtpengine": "rtpengine-daemon",
     "tc": "iproute2",
     "tshark": "tshark",
 }

@@ -16,6 +16,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from srtpgw.loadtest.result import RunResult
     from srtpgw.loadtest.run import Watch
     from srtpgw.loadtest.scenario import Scenario
     from srtpgw.loadtest.search import Trial
@@ -301,22 +302,30 @@ def _cores(text: str | None, option: str) -> tuple[int, ...]:
     return tuple(map(int, words))
 
 
-def _trials(scenario: Scenario, settings: TargetSettings, watch: Watch) -> Callable[[int, int], Any]:
+def _trials(scenario: Scenario, settings: TargetSettings, watch: Watch) -> Callable[[int, int], RunResult]:
     """Each trial with a gateway of its own where we start it, and with sources of its own in any case."""
     from dataclasses import replace
 
+    from srtpgw.loadtest.faults import TargetError
+    from srtpgw.loadtest.result import RunResult
     from srtpgw.loadtest.run import run
 
-    return lambda calls, number: run(
-        replace(scenario, calls=calls, run_number=scenario.run_number + number), settings, watch=watch
-    )
+    def trial(calls: int, number: int) -> RunResult:
+        load = replace(scenario, calls=calls, run_number=scenario.run_number + number)
+        try:
+            return run(load, settings, watch=watch)
+        except TargetError as error:  # it does not take so many calls: that, too, is an answer
+            return RunResult.refused(load, settings.kind, str(error))
+
+    return trial
 
 
 def _trial_text(trial: Trial) -> str:
     run = trial.run
     rate = run.scenario.packets_per_second
     lost = f"{run.counters['lost']} of {run.counters['sent']} lost"
-    return f"trial {trial.number}: {trial.calls} calls, {rate:.0f} packets/s, {lost}, {run.verdict}"
+    reason = f": {run.reasons[0]}" if run.reasons else ""
+    return f"trial {trial.number}: {trial.calls} calls, {rate:.0f} packets/s, {lost}, {run.verdict}{reason}"
 
 
 @contextmanager

@@ -26,6 +26,10 @@ TRY_SECONDS = 1.0
 REASON_MAX = 200  # characters of a reason that a message repeats
 
 
+class NgRefused(TargetError):
+    """The far side is there, and says no."""
+
+
 class BencodeError(ValueError):
     """Octets that are not one bencoded value."""
 
@@ -146,5 +150,5 @@ class NgClient:
         if not isinstance(reply, dict) or reply.get("result") not in {"ok", "pong"}:
             reason = reply.get("error-reason", reply.get("message")) if isinstance(reply, dict) else None
             told = str(reason or "no reason given")[:REASON_MAX]
-            raise TargetError(f"ng at {self.address} refuses {command}: {told}")
+            raise NgRefused(f"ng at {self.address} refuses {command}: {told}")
         return reply

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+from srtpgw import _native
 from srtpgw.loadtest.cpu import Cpu
 from srtpgw.loadtest.histogram import Histogram
 from srtpgw.loadtest.scenario import Scenario
@@ -69,6 +70,22 @@ class RunResult:
     loss_limit: float | None = None
     timeline: dict[str, list[int]] = field(default_factory=dict)
 
+    @classmethod
+    def refused(cls, scenario: Scenario, kind: str, reason: str) -> RunResult:
+        """A run that never was, because the gateway did not take its calls."""
+        empty = Histogram((), (0,))
+        return cls(
+            scenario=scenario,
+            counters=dict.fromkeys(_native.LOAD_COUNTER_NAMES, 0),
+            latency=empty,
+            lateness=empty,
+            ways={},
+            window_ns=(0, 0),
+            cpu=None,
+            target={"kind": kind, "description": kind, "pid": None, "statistics": None},
+            target_fault=reason,
+        )
+
     @property
     def loss_ratio(self) -> float:
         """Lost of those sent; what was held back on purpose was not sent."""
@@ -81,10 +98,8 @@ class RunResult:
         reasons = []
         late = self.lateness.percentile(99) / 1000
         if late > self.scenario.lateness_limit:
-            reasons.append(
-                f"the generator was late: {late:.0f} us at the 99th percentile, {self.scenario.lateness_limit:g}"
-                " allowed (fewer calls, a core of its own by --cpu, a quieter host)"
-            )
+            limit = self.scenario.lateness_limit
+            reasons.append(f"the generator was late: {late:.0f} us at the 99th percentile, {limit:g} allowed")
         reasons += [f"{self.counters[name]} {text}" for name, text in VOIDS.items() if self.counters[name]]
         if not self.counters["sent"]:
             reasons.append("no packet was sent")
@@ -113,7 +128,10 @@ class RunResult:
     def reasons(self) -> list[str]:
         """Sentences that explain the verdict."""
         reasons = [self.target_fault] if self.target_fault else []
-        reasons += self.void_reasons + self.faults
+        reasons += self.void_reasons
+        if self.verdict == "void":
+            reasons.append("fewer calls, a core for the load alone (--cpu) or a quieter host may help")
+        reasons += self.faults
         if not self.counters["received"]:
             reasons.append("nothing arrived: does the gateway relay to these far ends, under these keys?")
         elif self.loss_limit is not None and self.loss_ratio > self.loss_limit:

@@ -242,7 +242,10 @@ class _Limit:
         """By the trials there are, or a new one. A load that cannot be generated does not pass."""
         known = self._judged(calls)
         if not known:
-            if self._searcher.at(calls) or self._searcher.counted(calls) is None:
+            if self._searcher.at(calls):  # all of them void
+                self._limited_by = "generator"
+                return False
+            if self._searcher.counted(calls) is None:
                 self._limited_by = "trials" if self._searcher.exhausted else "generator"
                 return False
             known = self._judged(calls)

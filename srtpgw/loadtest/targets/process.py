@@ -59,6 +59,7 @@ class Child:
             except queue.Empty:
                 raise TargetError(f"the gateway was not ready within {seconds:g} s{self._last_words()}") from None
             if line is None:
+                self._lines.put(None)  # for whoever asks next
                 with suppress(subprocess.TimeoutExpired):
                     self.process.wait(STOP_SECONDS)
                 raise TargetError(self.fault() or f"the gateway closed its output{self._last_words()}")

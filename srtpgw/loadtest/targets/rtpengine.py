@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from srtpgw.errors import KeyFormatError
 from srtpgw.loadtest.faults import TargetError
-from srtpgw.loadtest.ng import NgClient, Value
+from srtpgw.loadtest.ng import NgClient, NgRefused, Value
 from srtpgw.loadtest.plan import Call, Party, Plan
 from srtpgw.loadtest.scenario import Codec
 from srtpgw.loadtest.targets.base import CallRoutes, Route, TargetSettings, check_destinations
@@ -86,6 +87,7 @@ class RtpengineTarget:
         try:
             self._client.request("ping")
         except TargetError as error:
+            self._open.clear()  # its calls went with it
             return str(error)
         return ""
 
@@ -93,18 +95,25 @@ class RtpengineTarget:
         """Delete what was set up; what rtpengine counted over all calls."""
         if self._client is None:
             return None
-        totals: dict[str, int] = {}
+        totals: dict[str, Any] = {}
         try:
             while self._open:
-                call_id: dict[str, Value] = {"call-id": self._open.pop()}
-                _add_totals(totals, self._client.request("query", call_id).get("totals"))
-                self._client.request("delete", {**call_id, "delete-delay": 0})
+                self._take_down(self._client, self._open.pop(), totals)
         except TargetError:
-            return None  # it has died: nothing is left to delete
+            self._open.clear()  # it has died: nothing is left to delete
+            totals.clear()
         finally:
             self._client.close()
             self._client = None
-        return dict(totals)
+        return totals or None
+
+    @staticmethod
+    def _take_down(client: NgClient, call_id: str, totals: dict[str, Any]) -> None:
+        """Ask for what a call counted, then have its ports free at once: without delay it would not tell."""
+        call: dict[str, Value] = {"call-id": call_id}
+        with suppress(NgRefused):  # of a call that was refused itself, nothing is known
+            _add_totals(totals, client.request("query", call).get("totals"))
+            client.request("delete", {**call, "delete-delay": 0})
 
     def _set_up(self, client: NgClient, call_id: str, call: Call, plan: Plan) -> CallRoutes:
         codec, settings = plan.scenario.codec, self._settings
@@ -178,7 +187,7 @@ def _route(media: Media, party: Party, heard: MasterKey | None) -> Route:
     return Route(media.address, media.rtcp, party.suite, heard.key_and_salt if heard else b"")
 
 
-def _add_totals(totals: dict[str, int], told: Value | None) -> None:
+def _add_totals(totals: dict[str, Any], told: Value | None) -> None:
     """rtpengine counts packets, bytes and errors of RTP and RTCP."""
     for kind, counts in (told if isinstance(told, dict) else {}).items():
         for name, count in (counts if isinstance(counts, dict) else {}).items():
