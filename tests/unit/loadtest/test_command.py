@@ -62,7 +62,8 @@ def test_a_search_without_options_is_that_without_arguments() -> None:
 
 def test_options_arrive() -> None:
     words = ["--calls", "7", "--one-way", "--codec", "20:100", "--caller-suite", "AEAD_AES_128_GCM",
-             "--callee-suite", "plain", "--spread", "burst", "--cpu", "0,1", "--family", "6", "--target", "static", "--gateway-port", "10000",
+             "--callee-suite", "plain", "--spread", "burst", "--cpu", "0,1", "--family", "6",
+             "--target", "static", "--gateway-port", "10000",
              "--gateway-cpus", "1", "--prefix", "ip netns exec 'a b'", "--ng-direction", "in,out"]  # fmt: skip
     options = run_command.make_context("run", words).params
     scenario, target = _scenario(options), _target(options)
