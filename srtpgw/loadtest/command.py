@@ -79,7 +79,7 @@ FAR_END_OPTIONS = _options(
     click.option("--caller-address", metavar="ADDR", help="Where callers are.  [default: loopback]"),
     click.option("--callee-address", metavar="ADDR", help="Where callees are.  [default: loopback]"),
     click.option("--callee-netns", metavar="NAME", help="Network namespace of the callees."),
-    click.option("--port", type=int, default=40000, show_default=True, help="First port of the far ends."),
+    click.option("--port", type=int, default=10000, show_default=True, help="First port of the far ends."),
     click.option(
         "--sockets",
         type=click.Choice(["shared", "per-call"]),

@@ -112,7 +112,7 @@ class Scenario:
     caller_address: str = "127.0.0.1"
     callee_address: str = "127.0.0.1"
     callee_netns: str | None = None
-    port: int = 40000
+    port: int = 10000
     sockets: SocketUse = "shared"
     cpus: tuple[int, ...] = ()  # of the generator, and of the sink where it has its own thread
     lateness_limit: float = 50.0  # microseconds at the 99th percentile

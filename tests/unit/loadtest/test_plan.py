@@ -138,6 +138,6 @@ def test_a_table_for_other_relays() -> None:
     rows = list(csv.DictReader(io.StringIO(keys_table(plan, TargetSettings()))))
     assert [(row["call"], row["side"]) for row in rows] == [
         ("call-0", "caller"), ("call-0", "callee"), ("call-1", "caller"), ("call-1", "callee")]  # fmt: skip
-    assert rows[2] == {"call": "call-1", "side": "caller", "far_end": "127.0.0.1:40004", "leg": "127.0.0.1:20004",
+    assert rows[2] == {"call": "call-1", "side": "caller", "far_end": "127.0.0.1:10004", "leg": "127.0.0.1:20004",
                        "suite": "", "far_end_sends": "", "far_end_hears": ""}  # fmt: skip
     assert rows[3]["far_end_hears"] == format_key(MasterKey(plan.calls[1].callee.hears))
