@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -334,6 +335,8 @@ def _faults(json_file: str | None, kind: str) -> Iterator[None]:
     from srtpgw.errors import SrtpgwError
     from srtpgw.loadtest.faults import ScenarioError, TargetError
 
+    # Whatever ends a run by a signal ends the gateway that was started for it, and its file with keys, too.
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     except ScenarioError as error:
@@ -343,6 +346,13 @@ def _faults(json_file: str | None, kind: str) -> Iterator[None]:
         if json_file is not None:
             _write_json(json_file, {"kind": kind, "passed": False, "verdict": verdict, "reasons": [str(error)]})
         _end(str(error))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(*_: object) -> NoReturn:
+    sys.exit(EXIT_FAILED)
 
 
 def _end(text: str) -> NoReturn:

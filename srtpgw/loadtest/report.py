@@ -106,7 +106,8 @@ def _remarks(result: RunResult) -> Iterator[str]:
     counters, cpu = result.counters, result.cpu
     yield f"RTCP: {counters['rtcp_sent']} sent, {counters['rtcp_received']} received"
     yield f"authenticated and compared: {counters['verified']} packets"
-    others = {name: count for name, count in counters.items() if count and name not in SHOWN_ELSEWHERE}
+    shown = SHOWN_ELSEWHERE if result.faults else SHOWN_ELSEWHERE - set(FAULTS)
+    others = {name: count for name, count in counters.items() if count and name not in shown}
     if others:
         yield "also counted: " + ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in others.items())
     if cpu is not None and cpu.target_ns is not None and counters["received"]:

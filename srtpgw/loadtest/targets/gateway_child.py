@@ -26,6 +26,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     order = json.loads(sys.stdin.readline())
     hardening.need_descriptors(2 * len(order["sessions"]))
+    hardening.want_locked_memory(2 * len(order["sessions"]))
     try:
         with MediaGateway(
             workers=order["workers"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -196,6 +197,23 @@ def test_no_key_is_ever_shown() -> None:
         for key in filter(None, (party.sends, party.hears)):
             assert format_key(MasterKey(key))[7:20] not in shown
             assert key.hex()[:12] not in shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_leaves_no_gateway_and_no_file(tmp_path: Path, number: signal.Signals) -> None:
+    words = quick("--events", "--duration", "60")
+    command = [sys.executable, "-m", "srtpgw.cli", "load", "run", *words]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | {"TMPDIR": str(tmp_path)}
+    ) as process:
+        assert process.stderr is not None
+        events = (json.loads(line) for line in process.stderr)
+        gateway = next(event["target_pid"] for event in events if event["event"] == "measuring")
+        assert [path.name for path in tmp_path.iterdir()] != []
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert not Path(f"/proc/{gateway}").exists()
 
 
 def test_a_progress_bar_on_a_terminal() -> None:
