@@ -29,6 +29,10 @@ def test_percentiles_are_those_of_the_values() -> None:
     assert filled.mean == pytest.approx(sum(values) / 5000)
 
 
+def test_half_of_two_values_is_the_first() -> None:
+    assert fill([3, 5]).percentile(50) == 3
+
+
 def test_without_values() -> None:
     empty = fill([])
     assert set(empty.to_json().values()) == {0}

@@ -62,6 +62,7 @@ def test_no_two_alike() -> None:
     assert len({party.ssrc for party in parties}) == len(parties)
     assert len({party.sends for party in parties} | {party.hears for party in parties}) == 2 * len(parties)
     assert len({party.address for party in parties}) == len(parties)
+    assert max(party.sequence for party in parties) < 1 << 15
 
 
 @pytest.mark.parametrize("suite", relay_suites())

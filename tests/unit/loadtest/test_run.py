@@ -140,6 +140,7 @@ def test_a_gateway_that_dies_is_told() -> None:
     result = run(small(duration=5.0), through("relay"), watch=Watch(event=kill))
     assert result.verdict == "target-failed"
     assert "ended with status -9" in result.reasons[0]
+    assert result.counters["sent"] < 3 * 2 * 250  # the run ended there
     assert result.target["statistics"] is None
 
 
