@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 _SCHEDULED: Final = 2  # the clock that the scheduler keeps, in ns
@@ -34,7 +33,7 @@ class Cpu:
 @dataclass(frozen=True, slots=True)
 class Reading:
     """CPU times at one instant. ``threads`` are the load's, by tid, generator and sink or one for both; ``spun_ns`` is
-    what the generator has polled in vain so far: the sink sleeps instead."""
+    what the generator has polled in vain so far: a sink of its own sleeps instead."""
 
     time_ns: int
     threads: dict[int, int]
@@ -43,12 +42,13 @@ class Reading:
     target_ns: int | None
 
     @classmethod
-    def take(cls, threads: Sequence[int], times: Mapping[str, int], target: int | None) -> Reading:
-        """Now. ``times`` are those of the native part, which tell of a thread that has ended."""
+    def take(cls, times: Mapping[str, int], target: int | None) -> Reading:
+        """Now. ``times`` are those of the native part: they name its threads, and tell of one that has ended."""
         used = {}
-        for role, tid in zip(ROLES, threads, strict=False):
-            live = thread_ns(tid)
-            used[tid] = times[f"{role}_cpu_ns"] if live is None else live
+        for role in ROLES:
+            if tid := times[f"{role}_thread"]:
+                live = thread_ns(tid)
+                used[tid] = times[f"{role}_cpu_ns"] if live is None else live
         return cls(time.monotonic_ns(), used, times["spun_ns"], time.process_time_ns(), process_ns(target))
 
     def until(self, after: Reading, cores: Sequence[int]) -> Cpu:
@@ -60,11 +60,6 @@ class Reading:
             threads.append({"role": ROLES[place], "tid": tid, "cpu": core, "cpu_ns": used, "spin_ns": spun})
         here = after.process_ns - self.process_ns
         return Cpu(self.time_ns, after.time_ns, threads, here, _between(self.target_ns, after.target_ns))
-
-
-def own_threads() -> set[int]:
-    """The ids of this process's threads."""
-    return {int(entry.name) for entry in Path("/proc/self/task").iterdir()}
 
 
 def thread_ns(tid: int) -> int | None:

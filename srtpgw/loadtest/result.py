@@ -68,6 +68,7 @@ class RunResult:
     target: dict[str, Any]
     target_fault: str = ""
     loss_limit: float | None = None
+    send_error: str = ""  # why the kernel refused to send, the last time
     timeline: dict[str, list[int]] = field(default_factory=dict)
 
     @classmethod
@@ -101,6 +102,8 @@ class RunResult:
             limit = self.scenario.lateness_limit
             reasons.append(f"the generator was late: {late:.0f} us at the 99th percentile, {limit:g} allowed")
         reasons += [f"{self.counters[name]} {text}" for name, text in VOIDS.items() if self.counters[name]]
+        if self.send_error:
+            reasons.append(f"the last that could not be sent: {self.send_error}")
         if not self.counters["sent"]:
             reasons.append("no packet was sent")
         return reasons

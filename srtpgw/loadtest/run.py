@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from array import array
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from srtpgw import _native, hardening
-from srtpgw.loadtest.cpu import ROLES, Cpu, Reading, own_threads
+from srtpgw.loadtest.cpu import Cpu, Reading
 from srtpgw.loadtest.faults import LoadError
 from srtpgw.loadtest.histogram import Histogram
 from srtpgw.loadtest.plan import Party, Plan, make_plan
@@ -135,7 +136,6 @@ class _Measured:
         self._target = target
         self._watch = watch
         self._window = (0, 0)
-        self._threads: list[int] = []
         self._cpu: Cpu | None = None
 
     def drive(self) -> str:
@@ -144,7 +144,6 @@ class _Measured:
         warm_up, duration = round(scenario.warm_up * 1e9), round(scenario.duration * 1e9)
         cpus = scenario.cpus
         watch.event("ready", time.monotonic_ns(), self._target.pid)
-        threads = own_threads()
         origin = self._load.start(
             duration_ns=duration,
             warmup_ns=warm_up,
@@ -154,7 +153,6 @@ class _Measured:
             generator_cpu=cpus[0] if cpus else -1,
             sink_cpu=cpus[1] if len(cpus) > 1 else None,
         )
-        self._threads = sorted(own_threads() - threads)[: len(ROLES)]  # the generator is started first
         self._window = (origin + warm_up, origin + warm_up + duration)
         fault = self._wait_until(self._window[0])
         before = self._read_cpu()
@@ -172,7 +170,7 @@ class _Measured:
         return fault
 
     def _read_cpu(self) -> Reading:
-        return Reading.take(self._threads, self._load.times(), self._target.pid)
+        return Reading.take(self._load.times(), self._target.pid)
 
     def _wait_until(self, instant_ns: int) -> str:
         """Until an instant, or the gateway's end, which is told."""
@@ -203,6 +201,7 @@ class _Measured:
             target=target,
             target_fault=fault,
             loss_limit=loss_limit,
+            send_error=os.strerror(times["send_errno"]) if times["send_errno"] else "",
             timeline={name: list(array("Q", octets)) for name, octets in self._load.timeline().items()},
         )
 

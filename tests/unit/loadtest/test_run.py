@@ -131,6 +131,13 @@ def test_nobody_relays() -> None:
     assert "nothing arrived" in result.reasons[-1]
 
 
+def test_why_nothing_could_be_sent() -> None:
+    """From loopback there is no way to another network."""
+    result = run(small(), TargetSettings(kind="static", address="10.255.255.1", callee_address="10.255.255.1"))
+    assert (result.verdict, result.counters["received"]) == ("void", 0)
+    assert "the last that could not be sent: Invalid argument" in result.reasons
+
+
 def test_a_gateway_that_dies_is_told() -> None:
     def kill(event: Event, _: int, pid: int | None) -> None:
         if event == "measuring":
