@@ -454,7 +454,7 @@ def derive_session_keys(
 def kernels() -> dict[str, Any]:
     """What this CPU offers, what is in use, whether keys stay out of swap, and what the libsrtp provider can do.
 
-    SRTPGW_KERNELS=generic|aesni in the environment forces a tier.
+    SRTPGW_KERNELS=generic|aesni|vaes in the environment forces a tier.
     """
     from srtpgw import libsrtp
 

@@ -148,7 +148,7 @@ static void ghash(const srtp_key *key, uint8_t y[SRTP_BLOCK], const uint8_t *dat
 }
 
 /* h / x, h^2 / x, ... h^8 / x: the division puts each product in its place (parts.h). */
-static void set_powers(srtp_key *key, const uint8_t h[SRTP_BLOCK]) {
+void srtp_aesni_set_ghash_key(srtp_key *key, const uint8_t h[SRTP_BLOCK]) {
     uint64_t factor[2];
     product none = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
     __m128i first, power;
@@ -163,14 +163,14 @@ static void set_powers(srtp_key *key, const uint8_t h[SRTP_BLOCK]) {
     srtp_wipe(factor, sizeof factor);
 }
 
-static void set_cipher_key(srtp_key *key, enum srtp_cipher cipher, const uint8_t *octets, size_t key_len) {
+void srtp_aesni_set_cipher_key(srtp_key *key, enum srtp_cipher cipher, const uint8_t *octets, size_t key_len) {
     srtp_expand_key(key, octets, key_len, sub_word);
     if (cipher == SRTP_CIPHER_GCM) {
         static const uint8_t zero[SRTP_BLOCK];
         uint8_t h[SRTP_BLOCK] = {0};
 
         ctr(key, zero, h, sizeof h);
-        set_powers(key, h);
+        srtp_aesni_set_ghash_key(key, h);
         srtp_wipe(h, sizeof h);
     }
 }
@@ -246,33 +246,33 @@ static int available(void) {
     return (srtp_cpu_features() & needed) == needed;
 }
 
-static void set_auth_key(srtp_key *key, const uint8_t *octets, size_t auth_len) {
+void srtp_aesni_set_auth_key(srtp_key *key, const uint8_t *octets, size_t auth_len) {
     srtp_set_auth_key_by(parts(), key, octets, auth_len);
 }
 
-static void keystream(const srtp_key *key, const uint8_t iv[SRTP_BLOCK], uint8_t *out, size_t len) {
+void srtp_aesni_keystream(const srtp_key *key, const uint8_t iv[SRTP_BLOCK], uint8_t *out, size_t len) {
     srtp_keystream_by(parts(), key, iv, out, len);
 }
 
-static void protect_cm(srtp_job *const *jobs, size_t count) { srtp_protect_cm_by(parts(), jobs, count); }
+void srtp_aesni_protect_cm(srtp_job *const *jobs, size_t count) { srtp_protect_cm_by(parts(), jobs, count); }
 
-static void unprotect_cm(srtp_job *const *jobs, size_t count) { srtp_unprotect_cm_by(parts(), jobs, count); }
+void srtp_aesni_unprotect_cm(srtp_job *const *jobs, size_t count) { srtp_unprotect_cm_by(parts(), jobs, count); }
 
-static void protect_gcm(srtp_job *const *jobs, size_t count) { srtp_protect_gcm_by(parts(), jobs, count); }
+void srtp_aesni_protect_gcm(srtp_job *const *jobs, size_t count) { srtp_protect_gcm_by(parts(), jobs, count); }
 
-static void unprotect_gcm(srtp_job *const *jobs, size_t count) { srtp_unprotect_gcm_by(parts(), jobs, count); }
+void srtp_aesni_unprotect_gcm(srtp_job *const *jobs, size_t count) { srtp_unprotect_gcm_by(parts(), jobs, count); }
 
 const srtp_kernels srtp_kernels_aesni = {
     .name = "aesni",
     .needs = "AES-NI, PCLMULQDQ, SSSE3, SSE4.1; SHA extensions used where present",
     .available = available,
-    .set_cipher_key = set_cipher_key,
-    .set_auth_key = set_auth_key,
-    .keystream = keystream,
-    .protect_cm = protect_cm,
-    .unprotect_cm = unprotect_cm,
-    .protect_gcm = protect_gcm,
-    .unprotect_gcm = unprotect_gcm,
+    .set_cipher_key = srtp_aesni_set_cipher_key,
+    .set_auth_key = srtp_aesni_set_auth_key,
+    .keystream = srtp_aesni_keystream,
+    .protect_cm = srtp_aesni_protect_cm,
+    .unprotect_cm = srtp_aesni_unprotect_cm,
+    .protect_gcm = srtp_aesni_protect_gcm,
+    .unprotect_gcm = srtp_aesni_unprotect_gcm,
 };
 
 #endif

@@ -85,6 +85,7 @@ typedef struct srtp_kernels {
 extern const srtp_kernels srtp_kernels_generic;
 #if defined(__x86_64__)
 extern const srtp_kernels srtp_kernels_aesni;
+extern const srtp_kernels srtp_kernels_vaes;
 #endif
 
 /* All tiers built into this module, best first, NULL at the end. */

@@ -43,6 +43,18 @@ void srtp_generic_ctr(const srtp_key *key, const uint8_t counter[SRTP_BLOCK], ui
 void srtp_generic_set_ghash_key(srtp_key *key, const uint8_t h[SRTP_BLOCK]);
 void srtp_generic_ghash(const srtp_key *key, uint8_t y[SRTP_BLOCK], const uint8_t *data, size_t len);
 
+#if defined(__x86_64__)
+/* aesni.c, also for tier `vaes`. set_ghash_key fills the powers, from the block of zeros encrypted. */
+void srtp_aesni_set_ghash_key(srtp_key *key, const uint8_t h[SRTP_BLOCK]);
+void srtp_aesni_set_cipher_key(srtp_key *key, enum srtp_cipher cipher, const uint8_t *octets, size_t key_len);
+void srtp_aesni_set_auth_key(srtp_key *key, const uint8_t *octets, size_t auth_len);
+void srtp_aesni_keystream(const srtp_key *key, const uint8_t iv[SRTP_BLOCK], uint8_t *out, size_t len);
+void srtp_aesni_protect_cm(srtp_job *const *jobs, size_t count);
+void srtp_aesni_unprotect_cm(srtp_job *const *jobs, size_t count);
+void srtp_aesni_protect_gcm(srtp_job *const *jobs, size_t count);
+void srtp_aesni_unprotect_gcm(srtp_job *const *jobs, size_t count);
+#endif
+
 /* select.c: instruction sets that the CPU has and the system lets us use; found out once */
 enum srtp_cpu_feature {
     SRTP_CPU_AES = 1 << 0,
@@ -50,6 +62,10 @@ enum srtp_cpu_feature {
     SRTP_CPU_SSSE3 = 1 << 2,
     SRTP_CPU_SSE41 = 1 << 3,
     SRTP_CPU_SHA = 1 << 4,
+    SRTP_CPU_AVX2 = 1 << 5,   /* and AVX */
+    SRTP_CPU_AVX512 = 1 << 6, /* F, BW, DQ and VL */
+    SRTP_CPU_VAES = 1 << 7,
+    SRTP_CPU_VPCLMULQDQ = 1 << 8,
 };
 unsigned srtp_cpu_features(void);
 

@@ -11,30 +11,56 @@
 enum { DECIDED = 1u << 30 };
 
 #if defined(__x86_64__)
-/* Bit 1 of XCR0: the system saves the SSE registers. Without XGETBV it does so by the x86-64 ABI. */
-static int system_saves_sse(uint32_t leaf1_ecx) {
+/* Registers whose contents the system saves: bits of XCR0. */
+enum { SAVES_SSE = 0x02, SAVES_AVX = 0x06, SAVES_AVX512 = 0xe6 };
+
+/* Without XGETBV the system saves the SSE registers by the x86-64 ABI, and no others. */
+static uint32_t saved_registers(uint32_t leaf1_ecx) {
     uint32_t low, high;
 
     if (!(leaf1_ecx & bit_OSXSAVE)) {
-        return 1;
+        return SAVES_SSE;
     }
     __asm__ __volatile__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    return (low & 2) != 0;
+    return low;
+}
+
+/* What works on the wider registers: AVX is told by leaf 1, the rest by leaf 7. */
+static unsigned detect_wide(uint32_t saved, uint32_t leaf1_ecx, uint32_t leaf7_ebx, uint32_t leaf7_ecx) {
+    const uint32_t avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+    unsigned found = 0;
+
+    if ((saved & SAVES_AVX) != SAVES_AVX || !(leaf1_ecx & bit_AVX)) {
+        return 0;
+    }
+    found |= leaf7_ebx & bit_AVX2 ? SRTP_CPU_AVX2 : 0;
+    found |= leaf7_ecx & bit_VAES ? SRTP_CPU_VAES : 0;
+    found |= leaf7_ecx & bit_VPCLMULQDQ ? SRTP_CPU_VPCLMULQDQ : 0;
+    if ((saved & SAVES_AVX512) == SAVES_AVX512 && (leaf7_ebx & avx512) == avx512) {
+        found |= SRTP_CPU_AVX512;
+    }
+    return found;
 }
 
 static unsigned detect(void) {
-    uint32_t a, b, c, d;
+    uint32_t a, b, c, d, saved, leaf1_ecx;
     unsigned found = 0;
 
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !system_saves_sse(c)) {
+    if (!__get_cpuid(1, &a, &b, &c, &d)) {
         return 0;
     }
+    saved = saved_registers(c);
+    if (!(saved & SAVES_SSE)) {
+        return 0;
+    }
+    leaf1_ecx = c;
     found |= c & bit_AES ? SRTP_CPU_AES : 0;
     found |= c & bit_PCLMUL ? SRTP_CPU_PCLMULQDQ : 0;
     found |= c & bit_SSSE3 ? SRTP_CPU_SSSE3 : 0;
     found |= c & bit_SSE4_1 ? SRTP_CPU_SSE41 : 0;
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
         found |= b & bit_SHA ? SRTP_CPU_SHA : 0;
+        found |= detect_wide(saved, leaf1_ecx, b, c);
     }
     return found;
 }
@@ -56,6 +82,7 @@ unsigned srtp_cpu_features(void) {
 
 const srtp_kernels *const srtp_all_kernels[] = {
 #if defined(__x86_64__)
+    &srtp_kernels_vaes,
     &srtp_kernels_aesni,
 #endif
     &srtp_kernels_generic,
