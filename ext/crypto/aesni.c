@@ -1,7 +1,7 @@
 /* Tier `aesni`: AES-NI with eight blocks in flight, GHASH by PCLMULQDQ with eight blocks to a reduction, SHA-1 by
  * the SHA extensions where the CPU has them. */
+#include "cm_batch.h"
 #include "octets.h"
-#include "parts.h"
 
 #if defined(__x86_64__)
 
@@ -12,10 +12,10 @@ enum { LANES = 8 };
 /* Instruction sets by pragma, so that the build needs no flag for this file; clang has its own form. What is
  * outside of the pair runs on any x86-64. */
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("aes,pclmul,ssse3,sse4.1,sha"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("aes,pclmul,ssse3,sse4.1"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("aes,pclmul,ssse3,sse4.1,sha")
+#pragma GCC target("aes,pclmul,ssse3,sse4.1")
 #endif
 
 static inline __m128i load(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
@@ -175,58 +175,10 @@ void srtp_aesni_set_cipher_key(srtp_key *key, enum srtp_cipher cipher, const uin
     }
 }
 
-/* Four rounds. e holds the state of four rounds ago, which sha1nexte turns and adds to the words. */
-#define FOUR_ROUNDS(function, words)                                                                                   \
-    do {                                                                                                               \
-        __m128i before = abcd;                                                                                         \
-        abcd = _mm_sha1rnds4_epu32(abcd, _mm_sha1nexte_epu32(e, words), function);                                     \
-        e = before;                                                                                                    \
-    } while (0)
-
-/* The same, after the next four words have taken the place of the oldest, w0. */
-#define FOUR_MORE(function, w0, w1, w2, w3)                                                                            \
-    do {                                                                                                               \
-        w0 = _mm_sha1msg2_epu32(_mm_xor_si128(_mm_sha1msg1_epu32(w0, w1), w2), w3);                                    \
-        FOUR_ROUNDS(function, w0);                                                                                     \
-    } while (0)
-
-static void sha1_ni(uint32_t state[SRTP_SHA1_WORDS], const uint8_t *blocks, size_t count) {
-    /* A is the highest word of the vector. E is kept turned back by the 30 bits that sha1nexte turns it. */
-    __m128i abcd = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(const void *)state), 0x1b);
-    __m128i e = _mm_set_epi32((int)(state[4] << 2 | state[4] >> 30), 0, 0, 0);
-
-    for (; count > 0; count--, blocks += SRTP_SHA1_BLOCK) {
-        __m128i abcd_start = abcd, e_start = _mm_sha1nexte_epu32(e, _mm_setzero_si128());
-        __m128i a = reverse_octets(load(blocks)), b = reverse_octets(load(blocks + 16));
-        __m128i c = reverse_octets(load(blocks + 32)), d = reverse_octets(load(blocks + 48));
-
-        FOUR_ROUNDS(0, a);
-        FOUR_ROUNDS(0, b);
-        FOUR_ROUNDS(0, c);
-        FOUR_ROUNDS(0, d);
-        FOUR_MORE(0, a, b, c, d);
-        FOUR_MORE(1, b, c, d, a);
-        FOUR_MORE(1, c, d, a, b);
-        FOUR_MORE(1, d, a, b, c);
-        FOUR_MORE(1, a, b, c, d);
-        FOUR_MORE(1, b, c, d, a);
-        FOUR_MORE(2, c, d, a, b);
-        FOUR_MORE(2, d, a, b, c);
-        FOUR_MORE(2, a, b, c, d);
-        FOUR_MORE(2, b, c, d, a);
-        FOUR_MORE(2, c, d, a, b);
-        FOUR_MORE(3, d, a, b, c);
-        FOUR_MORE(3, a, b, c, d);
-        FOUR_MORE(3, b, c, d, a);
-        FOUR_MORE(3, c, d, a, b);
-        FOUR_MORE(3, d, a, b, c);
-        abcd = _mm_add_epi32(abcd, abcd_start);
-        e = _mm_sha1nexte_epu32(e, e_start);
-        e = _mm_or_si128(_mm_slli_epi32(e, 2), _mm_srli_epi32(e, 30));
+void srtp_aesni_crypt(srtp_job *const *jobs, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        ctr(jobs[i]->key, jobs[i]->iv, jobs[i]->data + jobs[i]->clear_len, jobs[i]->cipher_len);
     }
-    _mm_storeu_si128((__m128i *)(void *)state, _mm_shuffle_epi32(abcd, 0x1b));
-    state[4] = (uint32_t)_mm_extract_epi32(e, 3);
-    state[4] = state[4] >> 2 | state[4] << 30;
 }
 
 #if defined(__clang__)
@@ -235,10 +187,28 @@ static void sha1_ni(uint32_t state[SRTP_SHA1_WORDS], const uint8_t *blocks, size
 #pragma GCC pop_options
 #endif
 
-static const srtp_parts parts_sha_ni = {ctr, ghash, sha1_ni};
-static const srtp_parts parts_plain_sha = {ctr, ghash, srtp_sha1_generic};
+static const srtp_parts parts_sha_ni = {ctr, ghash, srtp_sha1_ni};
+static const srtp_parts parts_plain = {ctr, ghash, srtp_sha1_generic};
 
-static const srtp_parts *parts(void) { return srtp_cpu_features() & SRTP_CPU_SHA ? &parts_sha_ni : &parts_plain_sha; }
+static const srtp_parts *parts(void) { return srtp_cpu_features() & SRTP_CPU_SHA ? &parts_sha_ni : &parts_plain; }
+
+/* Costs as measured on Intel's Golden Cove */
+#define BY_SHA_NI {srtp_hmac_ni, 1, 10}, {srtp_hmac_ni, 2, 19}
+#define BY_PLAIN_SHA {srtp_hmac_plain, 1, 10}
+
+static const srtp_cm_form form_sha_ni_avx2 = {srtp_aesni_crypt, {BY_SHA_NI, {srtp_hmac_avx2, 8, 44}}};
+static const srtp_cm_form form_sha_ni = {srtp_aesni_crypt, {BY_SHA_NI}};
+static const srtp_cm_form form_avx2 = {srtp_aesni_crypt, {BY_PLAIN_SHA, {srtp_hmac_avx2, 8, 14}}};
+static const srtp_cm_form form_plain = {srtp_aesni_crypt, {BY_PLAIN_SHA}};
+
+static const srtp_cm_form *cm_form(void) {
+    unsigned features = srtp_cpu_features();
+
+    if (features & SRTP_CPU_SHA) {
+        return features & SRTP_CPU_AVX2 ? &form_sha_ni_avx2 : &form_sha_ni;
+    }
+    return features & SRTP_CPU_AVX2 ? &form_avx2 : &form_plain;
+}
 
 static int available(void) {
     unsigned needed = SRTP_CPU_AES | SRTP_CPU_PCLMULQDQ | SRTP_CPU_SSSE3 | SRTP_CPU_SSE41;
@@ -254,9 +224,9 @@ void srtp_aesni_keystream(const srtp_key *key, const uint8_t iv[SRTP_BLOCK], uin
     srtp_keystream_by(parts(), key, iv, out, len);
 }
 
-void srtp_aesni_protect_cm(srtp_job *const *jobs, size_t count) { srtp_protect_cm_by(parts(), jobs, count); }
+void srtp_aesni_protect_cm(srtp_job *const *jobs, size_t count) { srtp_protect_cm_batch(cm_form(), jobs, count); }
 
-void srtp_aesni_unprotect_cm(srtp_job *const *jobs, size_t count) { srtp_unprotect_cm_by(parts(), jobs, count); }
+void srtp_aesni_unprotect_cm(srtp_job *const *jobs, size_t count) { srtp_unprotect_cm_batch(cm_form(), jobs, count); }
 
 void srtp_aesni_protect_gcm(srtp_job *const *jobs, size_t count) { srtp_protect_gcm_by(parts(), jobs, count); }
 

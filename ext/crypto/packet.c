@@ -70,6 +70,18 @@ static void hmac_sha1(const srtp_parts *parts, const srtp_job *job, uint8_t mac[
     }
 }
 
+/* For a CPU that has no better SHA-1, in a tier whose ciphers are its own */
+void srtp_hmac_plain(srtp_job *const *jobs, size_t count, srtp_mac *macs) {
+    static const srtp_parts plain = {.sha1 = srtp_sha1_generic};
+    uint8_t mac[SRTP_HMAC_SHA1_LEN];
+
+    for (size_t i = 0; i < count; i++) {
+        hmac_sha1(&plain, jobs[i], mac);
+        memcpy(macs[i].octets, mac, sizeof macs[i].octets);
+    }
+    srtp_wipe(mac, sizeof mac);
+}
+
 void srtp_keystream_by(const srtp_parts *parts, const srtp_key *key, const uint8_t *iv, uint8_t *out, size_t len) {
     memset(out, 0, len);
     parts->ctr(key, iv, out, len);

@@ -43,16 +43,31 @@ void srtp_generic_ctr(const srtp_key *key, const uint8_t counter[SRTP_BLOCK], ui
 void srtp_generic_set_ghash_key(srtp_key *key, const uint8_t h[SRTP_BLOCK]);
 void srtp_generic_ghash(const srtp_key *key, uint8_t y[SRTP_BLOCK], const uint8_t *data, size_t len);
 
+/* The first octets of an HMAC-SHA1: a tag has 10 at most. */
+typedef struct srtp_mac {
+    uint8_t octets[16];
+} __attribute__((aligned(16))) srtp_mac;
+
+void srtp_hmac_plain(srtp_job *const *jobs, size_t count, srtp_mac *macs);
+
 #if defined(__x86_64__)
 /* aesni.c, also for tier `vaes`. set_ghash_key fills the powers, from the block of zeros encrypted. */
 void srtp_aesni_set_ghash_key(srtp_key *key, const uint8_t h[SRTP_BLOCK]);
 void srtp_aesni_set_cipher_key(srtp_key *key, enum srtp_cipher cipher, const uint8_t *octets, size_t key_len);
 void srtp_aesni_set_auth_key(srtp_key *key, const uint8_t *octets, size_t auth_len);
 void srtp_aesni_keystream(const srtp_key *key, const uint8_t iv[SRTP_BLOCK], uint8_t *out, size_t len);
+void srtp_aesni_crypt(srtp_job *const *jobs, size_t count);
 void srtp_aesni_protect_cm(srtp_job *const *jobs, size_t count);
 void srtp_aesni_unprotect_cm(srtp_job *const *jobs, size_t count);
 void srtp_aesni_protect_gcm(srtp_job *const *jobs, size_t count);
 void srtp_aesni_unprotect_gcm(srtp_job *const *jobs, size_t count);
+
+void srtp_sha1_ni(uint32_t state[SRTP_SHA1_WORDS], const uint8_t *blocks, size_t count);
+void srtp_hmac_ni(srtp_job *const *jobs, size_t count, srtp_mac *macs);
+void srtp_hmac_ni_avx512(srtp_job *const *jobs, size_t count, srtp_mac *macs);
+void srtp_hmac_avx2(srtp_job *const *jobs, size_t count, srtp_mac *macs);
+void srtp_hmac_avx512vl(srtp_job *const *jobs, size_t count, srtp_mac *macs);
+void srtp_hmac_avx512(srtp_job *const *jobs, size_t count, srtp_mac *macs);
 #endif
 
 /* select.c: instruction sets that the CPU has and the system lets us use; found out once */
