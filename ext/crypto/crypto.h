@@ -92,7 +92,8 @@ extern const srtp_kernels srtp_kernels_vaes;
 extern const srtp_kernels *const srtp_all_kernels[];
 
 /* The best tier that this CPU offers, or the one called `forced` (NULL or "" for none);
- * NULL when `forced` is not built in or this CPU lacks its instructions. */
+ * NULL when `forced` is not built in or this CPU lacks its instructions. For tests ",no-sha" and ",no-avx2" behind the
+ * name hide what the CPU has, for good. */
 const srtp_kernels *srtp_choose_kernels(const char *forced);
 
 /* Known answers of every function of the tier: NULL, or the name of the first that is wrong. */

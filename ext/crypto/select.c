@@ -68,9 +68,10 @@ static unsigned detect(void) {
 static unsigned detect(void) { return 0; }
 #endif
 
+static _Atomic unsigned known;
+
 /* Threads that come here together find the same. */
 unsigned srtp_cpu_features(void) {
-    static _Atomic unsigned known;
     unsigned features = atomic_load_explicit(&known, memory_order_relaxed);
 
     if (!(features & DECIDED)) {
@@ -78,6 +79,36 @@ unsigned srtp_cpu_features(void) {
         atomic_store_explicit(&known, features, memory_order_relaxed);
     }
     return features;
+}
+
+void srtp_hide_cpu_features(unsigned features) {
+    atomic_store_explicit(&known, (detect() & ~features) | DECIDED, memory_order_relaxed);
+}
+
+/* Hides the features that a name such as ",no-sha,no-avx2" lists; 0 if it is not understood. */
+static int hide_named(const char *text) {
+    static const struct {
+        const char *name;
+        unsigned feature;
+    } rows[] = {{",no-sha", SRTP_CPU_SHA}, {",no-avx2", SRTP_CPU_AVX2}};
+    unsigned hidden = 0;
+
+    while (*text != '\0') {
+        size_t i = 0, count = sizeof rows / sizeof rows[0];
+
+        while (i < count && strncmp(text, rows[i].name, strlen(rows[i].name)) != 0) {
+            i++;
+        }
+        if (i == count) {
+            return 0;
+        }
+        hidden |= rows[i].feature;
+        text += strlen(rows[i].name);
+    }
+    if (hidden != 0) {
+        srtp_hide_cpu_features(hidden);
+    }
+    return 1;
 }
 
 const srtp_kernels *const srtp_all_kernels[] = {
@@ -90,12 +121,16 @@ const srtp_kernels *const srtp_all_kernels[] = {
 };
 
 const srtp_kernels *srtp_choose_kernels(const char *forced) {
-    int any = forced == NULL || forced[0] == '\0';
+    size_t len = forced == NULL ? 0 : strcspn(forced, ",");
 
+    if (forced != NULL && !hide_named(forced + len)) {
+        return NULL;
+    }
     for (size_t i = 0; srtp_all_kernels[i] != NULL; i++) {
         const srtp_kernels *tier = srtp_all_kernels[i];
+        int named = strlen(tier->name) == len && strncmp(forced, tier->name, len) == 0;
 
-        if ((any || strcmp(forced, tier->name) == 0) && tier->available()) {
+        if ((len == 0 || named) && tier->available()) {
             return tier;
         }
     }
