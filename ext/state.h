@@ -13,7 +13,7 @@
 #include "stats.h"
 
 enum {
-    STATE_LAYOUT = 1,
+    STATE_LAYOUT = 2,
     WINDOW_BITS = 1024,       /* replay window kept inside a stream record */
     WINDOW_WORDS = WINDOW_BITS / 64,
     WIDE_BITS = 32768,        /* window kept in a record of its own */
@@ -158,7 +158,7 @@ typedef struct leg_record {
 
 enum leg_source_rule { SOURCE_AUTHENTICATED, SOURCE_STRICT, SOURCE_LEARN_ONCE };
 
-static_assert(sizeof(srtp_key) == 576, "layout");
+static_assert(sizeof(srtp_key) == 704, "layout");
 static_assert(sizeof(srtp_stream) == 192, "hot state: a stream is three cache lines");
 static_assert(sizeof(srtp_context) % 64 == 0, "layout");
 /* Hot state of a direction: four lines of an AES-128-CM key, a stream, the context's first line. */

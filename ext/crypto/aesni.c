@@ -1,5 +1,4 @@
-/* Tier `aesni`: AES-NI with eight blocks in flight, GHASH by PCLMULQDQ with eight blocks to a reduction, SHA-1 by
- * the SHA extensions where the CPU has them. */
+/* Tier `aesni`: AES-NI with eight blocks in flight, SHA-1 by the SHA extensions where the CPU has them. */
 #include "cm_batch.h"
 #include "octets.h"
 
@@ -88,81 +87,6 @@ static uint32_t sub_word(uint32_t word) {
     return (uint32_t)_mm_cvtsi128_si32(_mm_aesenclast_si128(columns, _mm_setzero_si128()));
 }
 
-/* A carry-less product before reduction: low, middle (the two mixed products) and high 128 bits, 64 apart. */
-typedef struct product {
-    __m128i low, middle, high;
-} product;
-
-static inline product multiply_add(product sum, __m128i a, __m128i b) {
-    sum.low = _mm_xor_si128(sum.low, _mm_clmulepi64_si128(a, b, 0x00));
-    sum.middle = _mm_xor_si128(sum.middle, _mm_clmulepi64_si128(a, b, 0x01));
-    sum.middle = _mm_xor_si128(sum.middle, _mm_clmulepi64_si128(a, b, 0x10));
-    sum.high = _mm_xor_si128(sum.high, _mm_clmulepi64_si128(a, b, 0x11));
-    return sum;
-}
-
-/* Modulo x^128 + x^7 + x^2 + x + 1 in reversed order: a word w at the low end is w at 128 bits above it and
- * w * (x^63 + x^62 + x^57) at 64 above it. Two words, one after the other. */
-static inline __m128i reduce(product p) {
-    const __m128i folding = _mm_set_epi64x(0, (long long)0xc200000000000000);
-    __m128i low = _mm_xor_si128(p.low, _mm_slli_si128(p.middle, 8));
-    __m128i high = _mm_xor_si128(p.high, _mm_srli_si128(p.middle, 8));
-
-    for (int word = 0; word < 2; word++) {
-        low = _mm_xor_si128(_mm_shuffle_epi32(low, 0x4e), _mm_clmulepi64_si128(low, folding, 0x00));
-    }
-    return _mm_xor_si128(high, low);
-}
-
-/* count blocks, 1 to 8: y becomes (y + x[0]) h^count + x[1] h^(count - 1) + ... + x[count - 1] h */
-static inline __m128i ghash_blocks(const __m128i *powers, __m128i y, const uint8_t *data, size_t count) {
-    product sum = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
-
-    for (size_t i = 0; i < count; i++) {
-        y = _mm_xor_si128(y, reverse_octets(load(data + i * SRTP_BLOCK)));
-        sum = multiply_add(sum, y, powers[count - 1 - i]);
-        y = _mm_setzero_si128();
-    }
-    return reduce(sum);
-}
-
-static void ghash(const srtp_key *key, uint8_t y[SRTP_BLOCK], const uint8_t *data, size_t len) {
-    const __m128i *powers = (const __m128i *)(const void *)key->powers;
-    __m128i sum = reverse_octets(load(y));
-    size_t whole;
-
-    for (; len >= LANES * SRTP_BLOCK; len -= LANES * SRTP_BLOCK, data += LANES * SRTP_BLOCK) {
-        sum = ghash_blocks(powers, sum, data, LANES);
-    }
-    whole = len / SRTP_BLOCK;
-    if (whole > 0) {
-        sum = ghash_blocks(powers, sum, data, whole);
-    }
-    if (len % SRTP_BLOCK > 0) {
-        uint8_t block[SRTP_BLOCK] = {0};
-
-        memcpy(block, data + whole * SRTP_BLOCK, len % SRTP_BLOCK);
-        sum = ghash_blocks(powers, sum, block, 1);
-    }
-    store(y, reverse_octets(sum));
-}
-
-/* h / x, h^2 / x, ... h^8 / x: the division puts each product in its place (parts.h). */
-void srtp_aesni_set_ghash_key(srtp_key *key, const uint8_t h[SRTP_BLOCK]) {
-    uint64_t factor[2];
-    product none = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
-    __m128i first, power;
-
-    srtp_ghash_factor(h, factor);
-    first = _mm_set_epi64x((long long)factor[0], (long long)factor[1]);
-    power = first;
-    for (size_t i = 0; i < SRTP_GHASH_POWERS; i++) {
-        store(key->powers + i * SRTP_BLOCK, power);
-        power = reduce(multiply_add(none, power, first));
-    }
-    srtp_wipe(factor, sizeof factor);
-}
-
 void srtp_aesni_set_cipher_key(srtp_key *key, enum srtp_cipher cipher, const uint8_t *octets, size_t key_len) {
     srtp_expand_key(key, octets, key_len, sub_word);
     if (cipher == SRTP_CIPHER_GCM) {
@@ -187,8 +111,8 @@ void srtp_aesni_crypt(srtp_job *const *jobs, size_t count) {
 #pragma GCC pop_options
 #endif
 
-static const srtp_parts parts_sha_ni = {ctr, ghash, srtp_sha1_ni};
-static const srtp_parts parts_plain = {ctr, ghash, srtp_sha1_generic};
+static const srtp_parts parts_sha_ni = {ctr, NULL, srtp_sha1_ni};
+static const srtp_parts parts_plain = {ctr, NULL, srtp_sha1_generic};
 
 static const srtp_parts *parts(void) { return srtp_cpu_features() & SRTP_CPU_SHA ? &parts_sha_ni : &parts_plain; }
 
@@ -227,10 +151,6 @@ void srtp_aesni_keystream(const srtp_key *key, const uint8_t iv[SRTP_BLOCK], uin
 void srtp_aesni_protect_cm(srtp_job *const *jobs, size_t count) { srtp_protect_cm_batch(cm_form(), jobs, count); }
 
 void srtp_aesni_unprotect_cm(srtp_job *const *jobs, size_t count) { srtp_unprotect_cm_batch(cm_form(), jobs, count); }
-
-void srtp_aesni_protect_gcm(srtp_job *const *jobs, size_t count) { srtp_protect_gcm_by(parts(), jobs, count); }
-
-void srtp_aesni_unprotect_gcm(srtp_job *const *jobs, size_t count) { srtp_unprotect_gcm_by(parts(), jobs, count); }
 
 const srtp_kernels srtp_kernels_aesni = {
     .name = "aesni",

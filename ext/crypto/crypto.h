@@ -10,7 +10,7 @@
 enum {
     SRTP_AES_MAX_ROUNDS = 14,
     SRTP_MKI_MAX = 128,      /* RFC 4568 6.1 */
-    SRTP_GHASH_POWERS = 8,
+    SRTP_GHASH_POWERS = 16,
     SRTP_HMAC_SHA1_LEN = 20,
     SRTP_GCM_TAG_LEN = 16,
     SRTP_TAIL_ROOM = 64,     /* octets a kernel may overwrite behind the end of a packet */

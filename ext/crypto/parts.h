@@ -11,7 +11,8 @@ typedef struct srtp_parts {
     /* XORs data with the AES keystream that starts at the counter block; the last 32 bits count. SRTP needs 16
      * bits of them for CM (RFC 3711 4.1.1) and 32 for GCM: with packets below 2^20 octets they never differ. */
     void (*ctr)(const srtp_key *key, const uint8_t counter[SRTP_BLOCK], uint8_t *data, size_t len);
-    /* GHASH of data, the last block filled with zeros, on top of y (SP 800-38D 6.4) */
+    /* GHASH of data, the last block filled with zeros, on top of y (SP 800-38D 6.4). NULL where the tier has GCM
+     * functions of its own. */
     void (*ghash)(const srtp_key *key, uint8_t y[SRTP_BLOCK], const uint8_t *data, size_t len);
     /* the SHA-1 compression function over count blocks of 64 octets (FIPS 180-4 6.1.2) */
     void (*sha1)(uint32_t state[SRTP_SHA1_WORDS], const uint8_t *blocks, size_t count);
@@ -51,23 +52,27 @@ typedef struct srtp_mac {
 void srtp_hmac_plain(srtp_job *const *jobs, size_t count, srtp_mac *macs);
 
 #if defined(__x86_64__)
-/* aesni.c, also for tier `vaes`. set_ghash_key fills the powers, from the block of zeros encrypted. */
-void srtp_aesni_set_ghash_key(srtp_key *key, const uint8_t h[SRTP_BLOCK]);
+/* aesni.c, also for tier `vaes` */
 void srtp_aesni_set_cipher_key(srtp_key *key, enum srtp_cipher cipher, const uint8_t *octets, size_t key_len);
 void srtp_aesni_set_auth_key(srtp_key *key, const uint8_t *octets, size_t auth_len);
 void srtp_aesni_keystream(const srtp_key *key, const uint8_t iv[SRTP_BLOCK], uint8_t *out, size_t len);
 void srtp_aesni_crypt(srtp_job *const *jobs, size_t count);
 void srtp_aesni_protect_cm(srtp_job *const *jobs, size_t count);
 void srtp_aesni_unprotect_cm(srtp_job *const *jobs, size_t count);
-void srtp_aesni_protect_gcm(srtp_job *const *jobs, size_t count);
-void srtp_aesni_unprotect_gcm(srtp_job *const *jobs, size_t count);
-
 void srtp_sha1_ni(uint32_t state[SRTP_SHA1_WORDS], const uint8_t *blocks, size_t count);
 void srtp_hmac_ni(srtp_job *const *jobs, size_t count, srtp_mac *macs);
 void srtp_hmac_ni_avx512(srtp_job *const *jobs, size_t count, srtp_mac *macs);
 void srtp_hmac_avx2(srtp_job *const *jobs, size_t count, srtp_mac *macs);
 void srtp_hmac_avx512vl(srtp_job *const *jobs, size_t count, srtp_mac *macs);
 void srtp_hmac_avx512(srtp_job *const *jobs, size_t count, srtp_mac *macs);
+
+/* aesni_gcm.c and vaes_gcm.c. set_ghash_key fills the powers, from the block of zeros encrypted. */
+void srtp_aesni_set_ghash_key(srtp_key *key, const uint8_t h[SRTP_BLOCK]);
+void srtp_aesni_protect_gcm(srtp_job *const *jobs, size_t count);
+void srtp_aesni_unprotect_gcm(srtp_job *const *jobs, size_t count);
+void srtp_vaes_set_ghash_key(srtp_key *key, const uint8_t h[SRTP_BLOCK]);
+void srtp_vaes_protect_gcm(srtp_job *const *jobs, size_t count);
+void srtp_vaes_unprotect_gcm(srtp_job *const *jobs, size_t count);
 #endif
 
 /* select.c: instruction sets that the CPU has and the system lets us use; found out once */
@@ -78,7 +83,7 @@ enum srtp_cpu_feature {
     SRTP_CPU_SSE41 = 1 << 3,
     SRTP_CPU_SHA = 1 << 4,
     SRTP_CPU_AVX2 = 1 << 5,   /* and AVX */
-    SRTP_CPU_AVX512 = 1 << 6, /* F, BW, DQ and VL */
+    SRTP_CPU_AVX512 = 1 << 6, /* F, BW, DQ and VL, and BMI2 */
     SRTP_CPU_VAES = 1 << 7,
     SRTP_CPU_VPCLMULQDQ = 1 << 8,
 };

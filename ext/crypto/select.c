@@ -27,7 +27,7 @@ static uint32_t saved_registers(uint32_t leaf1_ecx) {
 
 /* What works on the wider registers: AVX is told by leaf 1, the rest by leaf 7. */
 static unsigned detect_wide(uint32_t saved, uint32_t leaf1_ecx, uint32_t leaf7_ebx, uint32_t leaf7_ecx) {
-    const uint32_t avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL;
+    const uint32_t avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512DQ | bit_AVX512VL | bit_BMI2;
     unsigned found = 0;
 
     if ((saved & SAVES_AVX) != SAVES_AVX || !(leaf1_ecx & bit_AVX)) {

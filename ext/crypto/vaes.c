@@ -1,5 +1,6 @@
 /* Tier `vaes`: AES and GHASH on 512-bit registers, SHA-1 of sixteen packets side by side. */
 #include "cm_batch.h"
+#include "octets.h"
 
 #if defined(__x86_64__)
 
@@ -132,17 +133,29 @@ static int available(void) {
     return srtp_kernels_aesni.available() && (srtp_cpu_features() & needed) == needed;
 }
 
+static void set_cipher_key(srtp_key *key, enum srtp_cipher cipher, const uint8_t *octets, size_t key_len) {
+    srtp_aesni_set_cipher_key(key, SRTP_CIPHER_CM, octets, key_len);
+    if (cipher == SRTP_CIPHER_GCM) {
+        static const uint8_t zero[SRTP_BLOCK];
+        uint8_t h[SRTP_BLOCK];
+
+        srtp_aesni_keystream(key, zero, h, sizeof h);
+        srtp_vaes_set_ghash_key(key, h);
+        srtp_wipe(h, sizeof h);
+    }
+}
+
 const srtp_kernels srtp_kernels_vaes = {
     .name = "vaes",
-    .needs = "AVX-512 (F, BW, DQ, VL), VAES, VPCLMULQDQ and all of aesni",
+    .needs = "AVX-512 (F, BW, DQ, VL), BMI2, VAES, VPCLMULQDQ and all of aesni",
     .available = available,
-    .set_cipher_key = srtp_aesni_set_cipher_key,
+    .set_cipher_key = set_cipher_key,
     .set_auth_key = srtp_aesni_set_auth_key,
     .keystream = srtp_aesni_keystream,
     .protect_cm = protect_cm,
     .unprotect_cm = unprotect_cm,
-    .protect_gcm = srtp_aesni_protect_gcm,
-    .unprotect_gcm = srtp_aesni_unprotect_gcm,
+    .protect_gcm = srtp_vaes_protect_gcm,
+    .unprotect_gcm = srtp_vaes_unprotect_gcm,
 };
 
 #endif

@@ -4,21 +4,15 @@ and packets that end right before memory that cannot be touched. Once as in a re
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
-from support import ROOT
+from native.programs import BUILDS, build, run
 
 from srtpgw.srtp import kernels
 
 SPECS = ("vaes", "vaes,no-sha", "aesni", "aesni,no-sha", "aesni,no-avx2", "aesni,no-sha,no-avx2", "generic")
 HERE = {tier["name"] for tier in kernels()["tiers"] if tier["available"]}
-BUILDS = {
-    "release": ("-O3",),
-    "sanitized": ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"),
-}
 LEAST = 100_000  # packets
 
 pytestmark = pytest.mark.peer("gcc")
@@ -26,18 +20,7 @@ pytestmark = pytest.mark.peer("gcc")
 
 @pytest.fixture(scope="module", params=BUILDS)
 def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("kernels") / "check_kernels"
-    sources = [ROOT / "tests/native/check_kernels.c", *sorted((ROOT / "ext/crypto").glob("*.c"))]
-    command = ["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror", *BUILDS[request.param], f"-I{ROOT / 'ext/crypto'}"]
-    built = run(*command, "-o", str(path), *map(str, sources))
-    assert built.returncode == 0, built.stderr
-    return path
-
-
-def run(*words: str) -> subprocess.CompletedProcess[str]:
-    """Without what another sanitizer may have put into the environment."""
-    environment = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
-    return subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+    return build("check_kernels", request.param, tmp_path_factory.mktemp("kernels"))
 
 
 @pytest.mark.timeout(600)
