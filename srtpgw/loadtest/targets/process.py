@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import IO, Any
 
 from srtpgw.loadtest.faults import TargetError
+from srtpgw.loadtest.targets.base import TargetSettings
 
 START_SECONDS = 60.0  # until a gateway with thousands of legs is ready
 STOP_SECONDS = 20.0  # until it has ended after the signal
@@ -115,6 +116,30 @@ class Child:
         size = os.fstat(self._errors.fileno()).st_size
         text = os.pread(self._errors.fileno(), ERRORS_MAX, max(0, size - ERRORS_MAX)).decode(errors="replace")
         return f": {' | '.join(text.split(chr(10)))[:ERRORS_MAX].strip(' |')}" if text.strip() else ""
+
+
+class ChildTarget:
+    """What targets that are a process of ours share: `open`, which is their own, sets ``child``."""
+
+    def __init__(self, settings: TargetSettings, what: str) -> None:
+        self.settings = settings
+        self.child: Child | None = None
+        self.description = f"{what}, {settings.workers} worker(s), {settings.crypto}, at {settings.address}"
+
+    @property
+    def pid(self) -> int | None:
+        """The child's."""
+        return None if self.child is None else self.child.pid
+
+    def fault(self, *, ask: bool = False) -> str:
+        """Why the child ended."""
+        del ask
+        return "" if self.child is None else self.child.fault()
+
+    def close(self) -> dict[str, Any] | None:
+        """Stop the child in order; its counters over the whole run."""
+        child, self.child = self.child, None
+        return None if child is None else child.end()
 
 
 def drops_of(legs: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -11,15 +11,16 @@ from typing import Any
 from srtpgw.loadtest.scenario import Scenario
 from srtpgw.loadtest.targets import TargetSettings
 
-LOWEST, HIGHEST = 10_000, 32_000  # below the ports that the system gives to others
+FAR_ENDS = (10_000, 20_000)  # below the ports that the system gives to others, and apart
+GATEWAYS = (20_000, 32_000)
 LATE = 1_000_000.0  # microseconds: no test fails because of another process
 SRTP = "AES_CM_128_HMAC_SHA1_80"
 
 
-def free_block(count: int, host: str = "127.0.0.1") -> int:
+def free_block(count: int, host: str = "127.0.0.1", bounds: tuple[int, int] = GATEWAYS) -> int:
     """The first of so many free ports in a row, an even one."""
     for _ in range(1000):
-        first = random.randrange(LOWEST, HIGHEST - count, 2)
+        first = random.randrange(bounds[0], bounds[1] - count, 2)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with ExitStack() as stack:
             try:
@@ -35,7 +36,7 @@ def small(**changes: Any) -> Scenario:
     """A few calls for half a second, all packets checked."""
     host = changes.get("caller_address", "127.0.0.1")
     scenario = Scenario(calls=3, duration=0.5, warm_up=0.1, drain=0.5, rtcp=0.1, lateness_limit=LATE)
-    return replace(scenario, **{"port": free_block(16, host), **changes})
+    return replace(scenario, **{"port": free_block(16, host, FAR_ENDS), **changes})
 
 
 def through(kind: str, calls: int = 3, **changes: Any) -> TargetSettings:

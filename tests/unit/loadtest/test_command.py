@@ -14,7 +14,7 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
-from unit.loadtest.setting import free_block
+from unit.loadtest.setting import FAR_ENDS, free_block
 
 from srtpgw.cli import main
 from srtpgw.config import load_relay
@@ -33,7 +33,7 @@ def invoke(*words: str) -> Result:
 
 
 def quick(*words: str) -> tuple[str, ...]:
-    return (*QUICK, "--port", str(free_block(16)), "--gateway-port", str(free_block(8)), *words)
+    return (*QUICK, "--port", str(free_block(16, bounds=FAR_ENDS)), "--gateway-port", str(free_block(8)), *words)
 
 
 def defaults(command: click.Command) -> dict[str, Any]:
