@@ -1,4 +1,4 @@
-/* Tier `aesni`: AES-NI with eight blocks in flight, SHA-1 by the SHA extensions where the CPU has them. */
+/* Tier `aesni`: AES-NI with eight blocks in flight; SHA-1 by the SHA extensions or by AVX2, where the CPU has them. */
 #include "cm_batch.h"
 #include "octets.h"
 
@@ -117,13 +117,11 @@ static const srtp_parts parts_plain = {ctr, NULL, srtp_sha1_generic};
 static const srtp_parts *parts(void) { return srtp_cpu_features() & SRTP_CPU_SHA ? &parts_sha_ni : &parts_plain; }
 
 /* Costs as measured on Intel's Golden Cove */
-#define BY_SHA_NI {srtp_hmac_ni, 1, 10}, {srtp_hmac_ni, 2, 19}
-#define BY_PLAIN_SHA {srtp_hmac_plain, 1, 10}
-
-static const srtp_cm_form form_sha_ni_avx2 = {srtp_aesni_crypt, {BY_SHA_NI, {srtp_hmac_avx2, 8, 44}}};
-static const srtp_cm_form form_sha_ni = {srtp_aesni_crypt, {BY_SHA_NI}};
-static const srtp_cm_form form_avx2 = {srtp_aesni_crypt, {BY_PLAIN_SHA, {srtp_hmac_avx2, 8, 14}}};
-static const srtp_cm_form form_plain = {srtp_aesni_crypt, {BY_PLAIN_SHA}};
+static const srtp_cm_form form_sha_ni_avx2 = {srtp_aesni_crypt,
+                                              {{srtp_hmac_ni, 1, 10}, {srtp_hmac_ni, 2, 19}, {srtp_hmac_avx2, 8, 44}}};
+static const srtp_cm_form form_sha_ni = {srtp_aesni_crypt, {{srtp_hmac_ni, 1, 10}, {srtp_hmac_ni, 2, 19}}};
+static const srtp_cm_form form_avx2 = {srtp_aesni_crypt, {{srtp_hmac_plain, 1, 10}, {srtp_hmac_avx2, 8, 21}}};
+static const srtp_cm_form form_plain = {srtp_aesni_crypt, {{srtp_hmac_plain, 1, 10}}};
 
 static const srtp_cm_form *cm_form(void) {
     unsigned features = srtp_cpu_features();
@@ -154,7 +152,7 @@ void srtp_aesni_unprotect_cm(srtp_job *const *jobs, size_t count) { srtp_unprote
 
 const srtp_kernels srtp_kernels_aesni = {
     .name = "aesni",
-    .needs = "AES-NI, PCLMULQDQ, SSSE3, SSE4.1; SHA extensions used where present",
+    .needs = "AES-NI, PCLMULQDQ, SSSE3, SSE4.1; SHA extensions and AVX2 used where present",
     .available = available,
     .set_cipher_key = srtp_aesni_set_cipher_key,
     .set_auth_key = srtp_aesni_set_auth_key,

@@ -7,7 +7,7 @@
 enum {
     BATCH = 64,
     BINS = 32, /* packets of up to 31 blocks, 1,971 octets, are sorted by counting */
-    FEW = 12, /* so many are sorted faster by insertion */
+    FEW = 12, /* so many are sorted by insertion */
 };
 
 /* Packets with the most blocks first. work[i] is the number of blocks of all before packet i, outer hashes included. */

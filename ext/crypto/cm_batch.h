@@ -17,7 +17,7 @@ typedef struct srtp_hmac_way {
 
 typedef struct srtp_cm_form {
     void (*crypt)(srtp_job *const *jobs, size_t count); /* data[clear_len .. clear_len + cipher_len) of each */
-    srtp_hmac_way ways[SRTP_HMAC_WAYS];                 /* the first of one lane; unused ones have none */
+    srtp_hmac_way ways[SRTP_HMAC_WAYS];                 /* the first has one lane; unused ones are NULL */
 } srtp_cm_form;
 
 void srtp_protect_cm_batch(const srtp_cm_form *form, srtp_job *const *jobs, size_t count);

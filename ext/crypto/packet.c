@@ -70,7 +70,7 @@ static void hmac_sha1(const srtp_parts *parts, const srtp_job *job, uint8_t mac[
     }
 }
 
-/* For a CPU that has no better SHA-1, in a tier whose ciphers are its own */
+/* For tiers whose ciphers are their own, on a CPU that has no better SHA-1 */
 void srtp_hmac_plain(srtp_job *const *jobs, size_t count, srtp_mac *macs) {
     static const srtp_parts plain = {.sha1 = srtp_sha1_generic};
     uint8_t mac[SRTP_HMAC_SHA1_LEN];

@@ -49,19 +49,24 @@ typedef struct srtp_mac {
     uint8_t octets[16];
 } __attribute__((aligned(16))) srtp_mac;
 
+/* packet.c: HMACs one after the other by srtp_sha1_generic */
 void srtp_hmac_plain(srtp_job *const *jobs, size_t count, srtp_mac *macs);
 
 #if defined(__x86_64__)
-/* aesni.c, also for tier `vaes` */
+/* aesni.c, also for tier `vaes`. crypt runs CTR over what is to be encrypted of each packet. */
 void srtp_aesni_set_cipher_key(srtp_key *key, enum srtp_cipher cipher, const uint8_t *octets, size_t key_len);
 void srtp_aesni_set_auth_key(srtp_key *key, const uint8_t *octets, size_t auth_len);
 void srtp_aesni_keystream(const srtp_key *key, const uint8_t iv[SRTP_BLOCK], uint8_t *out, size_t len);
 void srtp_aesni_crypt(srtp_job *const *jobs, size_t count);
 void srtp_aesni_protect_cm(srtp_job *const *jobs, size_t count);
 void srtp_aesni_unprotect_cm(srtp_job *const *jobs, size_t count);
+
+/* sha1_ni.c and sha1_ni_avx512.c: the HMACs of one packet, or of two of which the second is not longer */
 void srtp_sha1_ni(uint32_t state[SRTP_SHA1_WORDS], const uint8_t *blocks, size_t count);
 void srtp_hmac_ni(srtp_job *const *jobs, size_t count, srtp_mac *macs);
 void srtp_hmac_ni_avx512(srtp_job *const *jobs, size_t count, srtp_mac *macs);
+
+/* sha1_lanes_*.c: of up to 8, 8 and 16 packets, none longer than the first. macs has room for as many. */
 void srtp_hmac_avx2(srtp_job *const *jobs, size_t count, srtp_mac *macs);
 void srtp_hmac_avx512vl(srtp_job *const *jobs, size_t count, srtp_mac *macs);
 void srtp_hmac_avx512(srtp_job *const *jobs, size_t count, srtp_mac *macs);

@@ -1,5 +1,5 @@
-/* Known answers. Published packets go through a tier one at a time, then batches of mixed keys and lengths, and parts
- * of them. Each is protected, then taken in three ways, in turn: forged, verified only, and decrypted. */
+/* Known answers. Published packets go through a tier one at a time, then batches of mixed keys and lengths, whole and
+ * in part. Each is protected, then taken in three ways, in turn: forged, verified only, and decrypted. */
 #include "known_answers.h"
 #include "octets.h"
 #include "parts.h"

@@ -1,4 +1,4 @@
-/* Tier `vaes`: AES and GHASH on 512-bit registers, SHA-1 of sixteen packets side by side. */
+/* Tier `vaes`: AES and GHASH on registers of 512 bits, SHA-1 of up to sixteen packets side by side. */
 #include "cm_batch.h"
 #include "octets.h"
 
@@ -9,11 +9,10 @@
 enum { VECTOR = 64, MOST_VECTORS = 4, BLOCKS_PER_VECTOR = VECTOR / SRTP_BLOCK };
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,vaes,bmi2"))),                  \
-                             apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,vaes"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,vaes,bmi2")
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,vaes")
 #endif
 
 static inline __m512i round_key(const srtp_key *key, size_t round) {
@@ -73,7 +72,7 @@ static inline void crypt_whole(uint8_t *data, const __m512i *stream, size_t vect
 static inline void crypt_last(const srtp_key *key, __m512i counter, uint8_t *data, size_t len, size_t vectors) {
     __m512i stream[MOST_VECTORS], octets;
     size_t whole = (vectors - 1) * VECTOR;
-    __mmask64 mask = _bzhi_u64(~(uint64_t)0, (unsigned)(len - whole));
+    __mmask64 mask = UINT64_MAX >> (whole + VECTOR - len);
 
     next_stream(key, counter, stream, vectors);
     crypt_whole(data, stream, vectors - 1);
@@ -115,11 +114,13 @@ static void crypt(srtp_job *const *jobs, size_t count) {
 #endif
 
 /* Costs as measured on Intel's Golden Cove */
-#define BY_AVX512 {srtp_hmac_avx512vl, 8, 31}, {srtp_hmac_avx512, 16, 41}
-
 static const srtp_cm_form form_sha_ni = {crypt,
-                                         {{srtp_hmac_ni_avx512, 1, 10}, {srtp_hmac_ni_avx512, 2, 16}, BY_AVX512}};
-static const srtp_cm_form form_plain = {crypt, {{srtp_hmac_plain, 1, 31}, BY_AVX512}};
+                                         {{srtp_hmac_ni_avx512, 1, 10},
+                                          {srtp_hmac_ni_avx512, 2, 16},
+                                          {srtp_hmac_avx512vl, 8, 31},
+                                          {srtp_hmac_avx512, 16, 41}}};
+static const srtp_cm_form form_plain = {
+    crypt, {{srtp_hmac_plain, 1, 10}, {srtp_hmac_avx512vl, 8, 14}, {srtp_hmac_avx512, 16, 19}}};
 
 static const srtp_cm_form *cm_form(void) { return srtp_cpu_features() & SRTP_CPU_SHA ? &form_sha_ni : &form_plain; }
 
