@@ -14,14 +14,17 @@ cdef extern from "sys/mman.h" nogil:
         MAP_NORESERVE
         MADV_DONTDUMP
         MADV_WIPEONFORK
+        MADV_HUGEPAGE
 
 cdef extern from *:
     """
-    #define ARENA_LOCK_CHUNK (64 * 1024)
-    #define ARENA_LINK 4 /* octets into a free record: its first octet says that nothing lives there */
+    #define ARENA_PAGE (2048 * 1024)  /* octets of a large page */
+    #define ARENA_LOCK_LEAST (64 * 1024)
+    #define ARENA_LINK 4 /* octets into a free record: `live` of no record lies there */
     """
     enum:
-        ARENA_LOCK_CHUNK
+        ARENA_PAGE
+        ARENA_LOCK_LEAST
         ARENA_LINK
 
 cdef struct arena:
@@ -35,6 +38,7 @@ cdef struct arena:
     uint8_t secret           # holds key material: locked in memory where the limits allow it
     uint8_t unlocked         # a part could not be locked
     size_t locked            # octets
+    size_t lock_step         # octets locked at a time
 
 # Everything native that outlives a packet. One for the process: contexts of the Python API and legs of the
 # gateway draw from the same arenas, so that state may move between workers by number.
@@ -51,15 +55,20 @@ cdef struct memory:
 cdef memory STATE
 
 
-cdef int arena_open(arena *self, uint32_t record, uint32_t capacity, bint secret) noexcept:
-    """Reserve a mapping that no core dump and no forked child sees. 0, or -1 without memory."""
-    cdef size_t length = <size_t>record * capacity
+cdef int arena_open(arena *self, uint32_t record, uint32_t capacity, bint secret, bint large) noexcept:
+    """Reserve a mapping that no core dump and no forked child sees. 0, or -1 without memory.
+
+    `large`: filled by large pages, where the system has them to give. Thousands of legs touch more small pages than the
+    CPU remembers the addresses of; but the first touch takes longer, and so is not for the packet path."""
+    cdef size_t length = (<size_t>record * capacity + 2 * ARENA_PAGE - 1) & ~<size_t>(ARENA_PAGE - 1)
     cdef void *base = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
     if base == <void *>-1:
         return -1
     madvise(base, length, MADV_DONTDUMP)
     madvise(base, length, MADV_WIPEONFORK)
-    self.base = <uint8_t *>base
+    if large:
+        madvise(base, length, MADV_HUGEPAGE)
+    self.base = <uint8_t *>((<size_t>base + ARENA_PAGE - 1) & ~<size_t>(ARENA_PAGE - 1))
     self.record = record
     self.capacity = capacity
     self.used = 1
@@ -67,6 +76,7 @@ cdef int arena_open(arena *self, uint32_t record, uint32_t capacity, bint secret
     self.live = 0
     self.lock = 0
     self.secret = secret
+    self.lock_step = ARENA_PAGE
     return 0
 
 
@@ -74,16 +84,24 @@ cdef inline void *arena_at(const arena *self, uint32_t number) noexcept nogil:
     return self.base + <size_t>number * self.record
 
 
+cdef inline uint32_t record_number(const arena *self, const void *record) noexcept nogil:
+    return <uint32_t>((<const uint8_t *>record - self.base) // self.record)
+
+
 cdef inline uint32_t *arena_link(const arena *self, uint32_t number) noexcept nogil:
     return <uint32_t *>(<uint8_t *>arena_at(self, number) + ARENA_LINK)
 
 
 cdef void arena_lock_up_to(arena *self, size_t end) noexcept nogil:
-    """Keep key pages out of swap, a chunk at a time as the arena fills: a limit refuses late, not at start."""
+    """Keep key pages out of swap, a step at a time as the arena fills: a limit refuses late, not at start. Steps are
+    large pages, which a smaller one would break up, and smaller ones near the limit."""
     while self.locked < end:
-        if mlock(self.base + self.locked, ARENA_LOCK_CHUNK) != 0:
+        if mlock(self.base + self.locked, self.lock_step) != 0:
+            if self.lock_step > ARENA_LOCK_LEAST:
+                self.lock_step = ARENA_LOCK_LEAST
+                continue
             self.unlocked = 1
-        self.locked += ARENA_LOCK_CHUNK
+        self.locked += self.lock_step
 
 
 cdef uint32_t arena_take(arena *self) noexcept nogil:
@@ -126,6 +144,8 @@ cdef inline srtp_context *context_at(uint32_t number) noexcept nogil:
 
 
 cdef inline srtp_stream *stream_at(uint32_t number) noexcept nogil:
+    if number & STREAM_OWN:
+        return &context_at(number & ~STREAM_OWN).own
     return <srtp_stream *>arena_at(&STATE.streams, number)
 
 
@@ -153,11 +173,11 @@ cdef int state_open(bytes seed) except -1:
     cdef void *provider = mmap(NULL, handles, PROT_READ | PROT_WRITE, flags, -1, 0)
     if (
         provider == <void *>-1
-        or arena_open(&STATE.keys, sizeof(srtp_key), 1 << 18, True)
-        or arena_open(&STATE.contexts, sizeof(srtp_context), 1 << 18, False)
-        or arena_open(&STATE.streams, sizeof(srtp_stream), 1 << 20, False)
-        or arena_open(&STATE.wides, sizeof(srtp_wide), 1 << 16, False)
-        or arena_open(&STATE.legs, sizeof(leg_record), 1 << 17, False)
+        or arena_open(&STATE.keys, sizeof(srtp_key), 1 << 18, True, True)
+        or arena_open(&STATE.contexts, sizeof(srtp_context), 1 << 18, False, True)
+        or arena_open(&STATE.streams, sizeof(srtp_stream), 1 << 20, False, False)
+        or arena_open(&STATE.wides, sizeof(srtp_wide), 1 << 16, False, False)
+        or arena_open(&STATE.legs, sizeof(leg_record), 1 << 17, False, True)
     ):
         raise MemoryError("cannot reserve address space for the gateway's state")
     STATE.provider = <void **>provider

@@ -43,9 +43,19 @@ cdef int fill_settings(leg_record *leg, dict settings) except -1:
     leg.hold = settings["hold"]
     leg.clock_rate = settings["clock_rate"]
     leg.timeout_ns = settings["timeout_ns"]
-    parse_endpoint(&leg.remote[RTP], settings["remote"])
-    parse_endpoint(&leg.remote[RTCP], settings["remote_rtcp"])
+    parse_endpoint(&leg.remote, settings["remote"])
+    parse_endpoint(&leg.remote_rtcp, settings["remote_rtcp"])
+    copy_settings(leg)
     return 0
+
+
+cdef void copy_settings(leg_record *leg) noexcept nogil:
+    """What packets that leave need lies in their line as well."""
+    leg.target = leg.remote
+    leg.target_encrypted = leg.encrypted
+    leg.target_mux = leg.mux
+    leg.target_hold = leg.hold
+    leg.watched = leg.timeout_ns != 0
 
 
 cdef void apply_settings(void *argument) noexcept nogil:
@@ -65,8 +75,9 @@ cdef void apply_settings(void *argument) noexcept nogil:
     leg.timeout_ns = told.timeout_ns
     if change.readdress:
         for i in range(2):
-            leg.remote[i] = told.remote[i]
+            set_remote(leg, i, remote_of(told, i))
             leg.latched[i] = 0
+    copy_settings(leg)
 
 
 cdef void apply_contexts(void *argument) noexcept nogil:

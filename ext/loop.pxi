@@ -39,7 +39,8 @@ cdef extern from "loop.h" nogil:
 ctypedef void (*worker_call)(void *argument) noexcept nogil
 
 cdef enum:
-    TICK_NS = 100000000         # media timeouts are looked at this often
+    TICK_NS = 100000000         # each leg's media timeout is looked at this often
+    TICK_PARTS = 16
     WAIT_MS = 100
 
 cdef struct worker_state:
@@ -58,29 +59,39 @@ cdef struct worker_state:
     void *argument
     uint64_t batches
     uint64_t packets
-    uint64_t next_tick_ns
+    uint64_t looked_ns          # when media timeouts were looked at, and at which place of `legs` to go on
+    uint32_t looked_at
     uint32_t events_told
     int failure                 # errno of the engine's last failed receive
     uint32_t *legs              # legs attached here, for the timeouts
     uint32_t leg_count
 
 
-cdef void check_timeouts(worker_state *self, uint64_t now_ns) noexcept nogil:
-    """Media timeouts of the legs that are attached here."""
+cdef void check_timeout(worker_state *self, uint32_t number, uint64_t now_ns) noexcept nogil:
+    cdef leg_record *leg = leg_at(number)
     cdef uint64_t last
-    cdef leg_record *leg
-    cdef uint32_t i
-    if now_ns < self.next_tick_ns:
+    if not leg.watched or not leg.live or leg.timed_out or leg.hold:
         return
-    self.next_tick_ns = now_ns + TICK_NS
-    for i in range(self.leg_count):
-        leg = leg_at(self.legs[i])
-        if not leg.live or leg.timeout_ns == 0 or leg.timed_out or leg.hold:
-            continue
-        last = max(leg.statistics[RTP].last_packet_ns, leg.activated_ns)
-        if now_ns > last and now_ns - last > leg.timeout_ns:
-            leg.timed_out = 1
-            push_event(&self.events, EVENT_MEDIA_TIMEOUT, self.legs[i], False, NULL, NULL, now_ns)
+    last = max(leg.last_packet_ns, leg.activated_ns)
+    if now_ns > last and now_ns - last > leg.timeout_ns:
+        leg.timed_out = 1
+        push_event(&self.events, EVENT_MEDIA_TIMEOUT, number, False, NULL, NULL, now_ns)
+
+
+cdef void check_timeouts(worker_state *self, uint64_t now_ns) noexcept nogil:
+    """Media timeouts of the legs that are attached here: all in TICK_NS, a part at a time, so that packets never wait
+    for thousands of legs."""
+    cdef uint64_t elapsed = now_ns - self.looked_ns if now_ns > self.looked_ns else 0
+    cdef uint64_t due
+    if elapsed < TICK_NS // TICK_PARTS:
+        return
+    self.looked_ns = now_ns
+    due = self.leg_count if elapsed >= TICK_NS else self.leg_count * elapsed // TICK_NS + 1
+    for _ in range(min(due, self.leg_count)):
+        if self.looked_at >= self.leg_count:
+            self.looked_at = 0
+        check_timeout(self, self.legs[self.looked_at], now_ns)
+        self.looked_at += 1
 
 
 cdef void tell_events(worker_state *self) noexcept nogil:
@@ -100,6 +111,7 @@ cdef void carry_out(worker_state *self) noexcept nogil:
 cdef int turn(worker_state *self, int timeout_ms, uint64_t now_ns) noexcept nogil:
     """One batch: receive, relay, send, count. now_ns 0 reads the clock. The number of frames received."""
     cdef int woken = 0, count, left
+    cdef uint64_t sent_ns
     count = self.ops.receive(self.engine, self.frames, ENGINE_BATCH, timeout_ms, &woken)
     if count < 0:
         self.failure = -count
@@ -111,7 +123,9 @@ cdef int turn(worker_state *self, int timeout_ms, uint64_t now_ns) noexcept nogi
         left = relay_batch(&self.relay, self.frames, count, now_ns)
         if left:
             self.ops.send(self.engine, self.relay.leaving, left)
-            count_sent(&self.relay, left, realtime_ns())
+            sent_ns = realtime_ns()
+            self.relay.realtime_offset_ns = sent_ns - now_ns
+            count_sent(&self.relay, left, sent_ns)
         self.batches += 1
         self.packets += count
     check_timeouts(self, now_ns)

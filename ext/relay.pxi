@@ -13,6 +13,7 @@ cdef struct relay_state:
     uint8_t rtcp[ENGINE_BATCH]
     uint32_t leg[ENGINE_BATCH]          # by position in the batch
     event_ring *events
+    uint64_t realtime_offset_ns         # to the monotonic clock, as it was after the last batch
 
 
 cdef inline bint same_endpoint(const endpoint *a, const endpoint *b) noexcept nogil:
@@ -30,7 +31,7 @@ cdef uint8_t check_source(const leg_record *leg, const engine_frame *frame, bint
         return DROP_NONE
     if leg.source_rule == SOURCE_LEARN_ONCE and not leg.latched[slot]:
         return DROP_NONE
-    return DROP_NONE if same_endpoint(&frame.remote, &leg.remote[slot]) else DROP_WRONG_SOURCE
+    return DROP_NONE if same_endpoint(&frame.remote, remote_of(leg, slot)) else DROP_WRONG_SOURCE
 
 
 cdef uint8_t check_kind(const leg_record *leg, packet_kind kind, bint rtcp_port) noexcept nogil:
@@ -69,15 +70,13 @@ cdef void admit(leg_record *leg, const engine_frame *frame, srtp_packet *packet)
     """Everything that can be said before the tag."""
     cdef packet_kind kind = classify(frame.data, frame.len)
     cdef bint rtcp_port = frame.port & 1
-    cdef leg_statistics *s
     memset(packet, 0, sizeof(srtp_packet))
     packet.rtcp = kind == KIND_RTCP or (kind != KIND_RTP and rtcp_port)
     packet.data = frame.data
     packet.len = frame.len
     packet.room = min(frame.capacity, <uint32_t>ENGINE_FRAME_MAX + SRTP_TAIL_ROOM)
-    s = &leg.statistics[packet.rtcp]
-    s.counters[COUNT_RX_PACKETS] += 1
-    s.counters[COUNT_RX_OCTETS] += frame.len
+    counter_of(leg, packet.rtcp, COUNT_RX_PACKETS)[0] += 1
+    counter_of(leg, packet.rtcp, COUNT_RX_OCTETS)[0] += frame.len
     if frame.truncated:
         packet.verdict = DROP_TOO_LONG
         return
@@ -104,23 +103,22 @@ cdef void learn_source(relay_state *self, uint32_t number, leg_record *leg, cons
         leg.latched[slot] = 1
     elif not packet.newest:
         return
-    if same_endpoint(&frame.remote, &leg.remote[slot]):
+    if same_endpoint(&frame.remote, remote_of(leg, slot)):
         return
-    leg.remote[slot] = frame.remote
-    leg.statistics[packet.rtcp].counters[COUNT_REMOTE_CHANGES] += 1
+    set_remote(leg, slot, &frame.remote)
+    counter_of(leg, packet.rtcp, COUNT_REMOTE_CHANGES)[0] += 1
     push_event(self.events, EVENT_REMOTE_CHANGED, number, packet.rtcp, packet, &frame.remote, now_ns)
 
 
 cdef void count_event(relay_state *self, uint32_t number, leg_record *leg, srtp_packet *packet,
                       uint64_t now_ns) noexcept nogil:
     """Count and tell what the contexts noted about this packet."""
-    cdef leg_statistics *s = &leg.statistics[packet.rtcp]
     if packet.event == EVENT_SOURCE_RESTARTED:
-        s.counters[COUNT_SOURCE_RESTARTS] += 1
+        counter_of(leg, packet.rtcp, COUNT_SOURCE_RESTARTS)[0] += 1
     elif packet.event == EVENT_SSRC_RENAMED:
-        s.counters[COUNT_SSRC_COLLISIONS] += 1
+        counter_of(leg, packet.rtcp, COUNT_SSRC_COLLISIONS)[0] += 1
     elif packet.event == EVENT_ROC_RECOVERED:
-        s.counters[COUNT_ROC_RECOVERIES] += 1
+        counter_of(leg, packet.rtcp, COUNT_ROC_RECOVERIES)[0] += 1
     push_event(self.events, packet.event, number, packet.rtcp, packet, NULL, now_ns)
     packet.event = EVENT_NONE
 
@@ -129,23 +127,22 @@ cdef void arrived(relay_state *self, uint32_t number, const engine_frame *frame,
                   uint64_t now_ns) noexcept nogil:
     """After the tag: learn and count."""
     cdef leg_record *leg = leg_at(number)
-    cdef leg_statistics *s = &leg.statistics[packet.rtcp]
     if packet.event != EVENT_NONE:
         count_event(self, number, leg, packet, now_ns)
     if packet.verdict == DROP_NONE and leg.source_rule == SOURCE_LEARN_ONCE:
         packet.verdict = check_source(leg, frame, packet.rtcp)  # an earlier packet of the batch may have settled it
     if packet.verdict != DROP_NONE:
         if packet.cause:
-            s.counters[packet.cause] += 1
+            counter_of(leg, packet.rtcp, packet.cause)[0] += 1
         return
     learn_source(self, number, leg, frame, packet, now_ns)
     if packet.rtcp:
-        s.last_packet_ns = now_ns
+        leg.last_rtcp_ns = now_ns
         return
-    count_arrival(leg, s, packet.data, frame.received_ns if frame.received_ns else now_ns, now_ns)
+    count_arrival(leg, packet.data, frame.received_ns if frame.received_ns else now_ns, now_ns)
     if packet.newest and not context_at(packet.context).flags & CONTEXT_LIBSRTP:
-        s.roc = <uint32_t>(packet.index >> 16)
-        s.has_roc = 1
+        leg.roc = <uint32_t>(packet.index >> 16)
+        leg.has_roc = 1
     if leg.timed_out:
         leg.timed_out = 0
         push_event(self.events, EVENT_MEDIA_RESUMED, number, packet.rtcp, packet, NULL, now_ns)
@@ -188,33 +185,35 @@ cdef inline const srtp_context *renaming(uint32_t context) noexcept nogil:
 cdef uint8_t depart(const leg_record *leg, engine_frame *frame, srtp_packet *packet) noexcept nogil:
     """Where the packet goes, and under which context. The frame is addressed anew."""
     cdef const leg_record *peer
+    cdef const endpoint *target
     cdef uint32_t slot
     if leg.peer == 0:
         return DROP_NOT_JOINED
     peer = leg_at(leg.peer)
-    if not packet.rtcp and (leg.hold or peer.hold):
+    if not packet.rtcp and (leg.hold or peer.target_hold):
         return DROP_HOLD
-    slot = remote_slot(peer, packet.rtcp)
-    if peer.remote[slot].family == 0:
+    slot = RTCP if packet.rtcp and not peer.target_mux else RTP
+    target = target_of(peer, slot)
+    if target.family == 0:
         return DROP_NO_REMOTE
     frame.port = leg.peer * 2 + slot
-    frame.remote = peer.remote[slot]
+    frame.remote = target[0]
     packet.plain = leg.forward
     if leg.forward:
         # its octets are still encrypted, or nothing leaves
         return DROP_NONE if context_at(packet.context).flags & CONTEXT_VERIFY else DROP_NO_KEY
     packet.context = peer.send[packet.rtcp]
-    packet.plain = packet.context == 0 and not peer.encrypted
+    packet.plain = packet.context == 0 and not peer.target_encrypted
     return rename_in_rtcp(leg, peer, packet) if packet.rtcp else DROP_NONE
 
 
-cdef inline void note_sending(leg_statistics *s, const srtp_packet *packet) noexcept nogil:
+cdef inline void note_sending(leg_record *leg, const srtp_packet *packet) noexcept nogil:
     """Under which SSRC and rollover counter media leaves; an old packet that comes late does not turn it back."""
     cdef uint32_t ssrc = rtp_ssrc(packet.data), roc = <uint32_t>(packet.index >> 16)
-    if not s.has_sent or s.sending_ssrc != ssrc or roc > s.sending_roc:
-        s.sending_ssrc = ssrc
-        s.sending_roc = roc
-        s.has_sent = 1
+    if not leg.has_sent or leg.sending_ssrc != ssrc or roc > leg.sending_roc:
+        leg.sending_ssrc = ssrc
+        leg.sending_roc = roc
+        leg.has_sent = 1
 
 
 cdef int relay_batch(relay_state *self, engine_frame *frames, int count, uint64_t now_ns) noexcept nogil:
@@ -222,13 +221,10 @@ cdef int relay_batch(relay_state *self, engine_frame *frames, int count, uint64_
     cdef srtp_packet *packet
     cdef leg_record *leg
     cdef int i, left = 0
-    for i in range(count):
-        prefetch(leg_at(frames[i].port >> 1))
+    prefetch_batch(frames, count, now_ns + self.realtime_offset_ns)
     for i in range(count):
         self.leg[i] = frames[i].port >> 1
         admit(leg_at(self.leg[i]), &frames[i], &self.packets[i])
-        if self.packets[i].context:
-            prefetch(context_at(self.packets[i].context))
     unprotect_batch(self.packets, count, &self.jobs, now_ns)
     for i in range(count):
         packet = &self.packets[i]
@@ -242,11 +238,11 @@ cdef int relay_batch(relay_state *self, engine_frame *frames, int count, uint64_
         if packet.event != EVENT_NONE:
             count_event(self, self.leg[i], leg, packet, now_ns)
         if packet.verdict != DROP_NONE:
-            leg.statistics[packet.rtcp].drops[packet.verdict] += 1
+            leg.drops[packet.rtcp][packet.verdict] += 1
             continue
         frames[i].len = packet.len
         if not packet.rtcp:
-            note_sending(&leg_at(leg.peer).statistics[RTP], packet)
+            note_sending(leg_at(leg.peer), packet)
         self.leaving[left] = &frames[i]
         self.arrived_at[left] = self.leg[i]
         self.rtcp[left] = packet.rtcp
@@ -257,21 +253,21 @@ cdef int relay_batch(relay_state *self, engine_frame *frames, int count, uint64_
 cdef void count_sent(relay_state *self, int count, uint64_t realtime_ns) noexcept nogil:
     """What became of the frames handed to the engine."""
     cdef const engine_frame *frame
-    cdef leg_statistics *s
+    cdef leg_record *leg
     cdef int i
     for i in range(count):
         frame = self.leaving[i]
         if frame.outcome == ENGINE_SENT:
-            s = &leg_at(frame.port >> 1).statistics[self.rtcp[i]]
-            s.counters[COUNT_TX_PACKETS] += 1
-            s.counters[COUNT_TX_OCTETS] += frame.len
+            leg = leg_at(frame.port >> 1)
+            counter_of(leg, self.rtcp[i], COUNT_TX_PACKETS)[0] += 1
+            counter_of(leg, self.rtcp[i], COUNT_TX_OCTETS)[0] += frame.len
             if frame.received_ns and realtime_ns > frame.received_ns and not self.rtcp[i]:
                 count_relay_time(leg_at(self.arrived_at[i]), realtime_ns - frame.received_ns)
             continue
-        s = &leg_at(self.arrived_at[i]).statistics[self.rtcp[i]]
+        leg = leg_at(self.arrived_at[i])
         if frame.outcome == ENGINE_QUEUE_FULL:
-            s.drops[DROP_TX_QUEUE_FULL] += 1
+            leg.drops[self.rtcp[i]][DROP_TX_QUEUE_FULL] += 1
         elif frame.outcome == ENGINE_UNREACHABLE:
-            s.drops[DROP_TX_UNREACHABLE] += 1
+            leg.drops[self.rtcp[i]][DROP_TX_UNREACHABLE] += 1
         else:
-            s.drops[DROP_TX_REFUSED] += 1
+            leg.drops[self.rtcp[i]][DROP_TX_REFUSED] += 1

@@ -47,9 +47,9 @@ cdef int add_key(uint32_t number, uint32_t key, bytes mki, uint64_t lifetime) ex
         raise MemoryError("no room for another SRTP key")
     key_at(key).mki_len = len(mki)
     memcpy(key_at(key).mki, <const char *>mki, len(mki))
-    context.key[i] = key
+    context.key[i].number = key
     context.mki_len = len(mki)
-    context.left[i] = lifetime
+    context.key[i].left = lifetime
     context.key_count = i + 1
     return 0
 
@@ -155,7 +155,7 @@ cdef class Context:
         sequence = stream.highest & 0xFFFF if stream.estimated else 0x8000
         if roc != stream.highest >> 16 or not stream.estimated:
             if stream.started:
-                window_clear(window_words(stream), window_size(stream), 0, window_size(stream))
+                window_clear(stream)
             stream.highest = <uint64_t>roc << 16 | sequence
             stream.estimated = 1
         return True

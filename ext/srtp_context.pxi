@@ -74,6 +74,27 @@ cdef int64_t fresh_ssrc(srtp_context *context) noexcept nogil:
     return -1
 
 
+cdef uint32_t take_stream(srtp_context *context) noexcept nogil:
+    """A stream's number: the context's own where that is free, else one of the arena, or 0 when it is full."""
+    cdef uint32_t number
+    if not context.own.taken:
+        context.own.taken = 1
+        return STREAM_OWN | record_number(&STATE.contexts, context)
+    number = arena_take(&STATE.streams)
+    if number:
+        stream_at(number).taken = 1
+    return number
+
+
+cdef void give_stream(uint32_t number) noexcept nogil:
+    """Wipe a stream and its wide window, and return them."""
+    arena_give(&STATE.wides, stream_at(number).wide)
+    if number & STREAM_OWN:
+        wipe(stream_at(number), sizeof(srtp_stream))
+    else:
+        arena_give(&STATE.streams, number)
+
+
 cdef srtp_stream *add_stream(srtp_context *context, uint32_t ssrc) noexcept nogil:
     """A new source, or NULL where the context's limit or the arena is reached."""
     cdef uint32_t number, wide = 0
@@ -84,7 +105,7 @@ cdef srtp_stream *add_stream(srtp_context *context, uint32_t ssrc) noexcept nogi
         wide = arena_take(&STATE.wides)
         if wide == 0:
             return NULL
-    number = arena_take(&STATE.streams)
+    number = take_stream(context)
     if number == 0:
         arena_give(&STATE.wides, wide)
         return NULL
@@ -92,6 +113,7 @@ cdef srtp_stream *add_stream(srtp_context *context, uint32_t ssrc) noexcept nogi
     stream.ssrc = ssrc
     stream.out_ssrc = ssrc
     stream.wide = wide
+    stream.is_wide = wide != 0
     stream.next = context.first
     context.first = number
     context.stream_count += 1
@@ -135,11 +157,10 @@ cdef void free_context(uint32_t number) noexcept nogil:
         stream = context.first
         while stream:
             following = stream_at(stream).next
-            arena_give(&STATE.wides, stream_at(stream).wide)
-            arena_give(&STATE.streams, stream)
+            give_stream(stream)
             stream = following
         for i in range(<uint32_t>context.key_count):
-            arena_give(&STATE.keys, context.key[i])
+            arena_give(&STATE.keys, context.key[i].number)
         following = context.previous
         arena_give(&STATE.contexts, number)
         number = following

@@ -7,7 +7,7 @@
 cdef uint8_t locate_rtp(srtp_context *context, srtp_packet *packet, uint64_t index, srtp_job *job) noexcept nogil:
     """Fill the job of an SRTP packet under packet.slot's key and `index`."""
     cdef uint32_t trailer = <uint32_t>context.tag_len + context.mki_len
-    cdef const srtp_key *key = key_at(context.key[packet.slot])
+    cdef const srtp_key *key = key_at(context.key[packet.slot].number)
     cdef uint32_t header
     if packet.len < RTP_HEADER + trailer:
         return DROP_TOO_SHORT
@@ -33,7 +33,7 @@ cdef uint8_t locate_rtcp(srtp_context *context, srtp_packet *packet, srtp_job *j
     if context.flags & CONTEXT_ENCRYPT and not word & SRTCP_E_BIT:
         return DROP_SRTCP_IN_CLEAR
     packet.index = word & (SRTCP_E_BIT - 1)
-    job_rtcp(context, key_at(context.key[packet.slot]), job, packet.data, end, word, packet.ssrc)
+    job_rtcp(context, key_at(context.key[packet.slot].number), job, packet.data, end, word, packet.ssrc)
     job.tag = packet.data + (end if context.cipher == SRTP_CIPHER_GCM else packet.len - context.tag_len)
     return DROP_NONE
 
@@ -50,14 +50,14 @@ cdef uint8_t select_key(srtp_context *context, srtp_packet *packet) noexcept nog
             return DROP_TOO_SHORT
         mki = packet.data + packet.len - behind
         for i in range(<uint32_t>context.key_count):
-            if memcmp(key_at(context.key[i]).mki, mki, context.mki_len) == 0:
+            if memcmp(key_at(context.key[i].number).mki, mki, context.mki_len) == 0:
                 break
         else:
             return DROP_UNKNOWN_MKI
         packet.slot = <uint8_t>i
-    if context.left[packet.slot] == 0:
+    if context.key[packet.slot].left == 0:
         return DROP_RECEIVE_KEY_EXPIRED
-    key = key_at(context.key[packet.slot])
+    key = key_at(context.key[packet.slot].number)
     return DROP_NONE if key.live else DROP_NO_KEY
 
 
@@ -127,7 +127,7 @@ cdef uint8_t accept(srtp_context *context, srtp_packet *packet) noexcept nogil:
             return DROP_SSRC_LIMIT
     packet.newest = not stream.started or packet.index > stream.highest
     window_take(stream, packet.index)
-    context.left[packet.slot] -= 1
+    context.key[packet.slot].left -= 1
     if context.flags & CONTEXT_SEARCHING:
         forget_search(context, packet.ssrc)
     packet.out_ssrc = packet.ssrc
@@ -167,7 +167,7 @@ cdef uint8_t settle(srtp_context *context, srtp_packet *packet, srtp_job *job, u
     cdef uint8_t verdict
     if packet.verdict not in (DROP_NONE, DROP_REPLAY, DROP_TOO_OLD):
         return packet.verdict
-    if context.left[packet.slot] == 0:
+    if context.key[packet.slot].left == 0:
         return DROP_RECEIVE_KEY_EXPIRED
     verdict = check_index(context, packet)
     if packet.index != estimated or (packet.verdict != DROP_NONE and verdict == DROP_NONE):

@@ -34,8 +34,7 @@ cdef void evict_oldest(srtp_context *context) noexcept nogil:
         context.initial_index = max(context.initial_index, <uint32_t>stream_at(number).highest)
     else:
         context.flags |= CONTEXT_RENAME | CONTEXT_FORGOT
-    arena_give(&STATE.wides, stream_at(number).wide)
-    arena_give(&STATE.streams, number)
+    give_stream(number)
     context.stream_count -= 1
 
 
@@ -127,7 +126,7 @@ cdef uint8_t choose_index(srtp_context *context, srtp_stream *stream, srtp_packe
 
 cdef uint8_t choose_key(srtp_context *context, srtp_packet *packet) noexcept nogil:
     """The sending key: the first whose lifetime is not used up, from the active one on."""
-    while context.left[context.active] == 0:
+    while context.key[context.active].left == 0:
         if context.active + 1 >= context.key_count:
             if not context.expiry_told:
                 packet.event = EVENT_KEY_EXPIRED
@@ -135,12 +134,14 @@ cdef uint8_t choose_key(srtp_context *context, srtp_packet *packet) noexcept nog
             return DROP_TX_KEY_EXPIRED
         context.active += 1
     packet.slot = context.active
-    return DROP_NONE if key_at(context.key[context.active]).live else DROP_NO_KEY
+    return DROP_NONE if key_at(context.key[context.active].number).live else DROP_NO_KEY
 
 
 cdef void spend_keys(srtp_context *context) noexcept nogil:
     """An index reached its end. A change of key does not start it again (RFC 3711 3.3.1, 3.4): all keys are spent."""
-    memset(context.left, 0, sizeof(uint64_t) * CONTEXT_KEYS)
+    cdef int i
+    for i in range(CONTEXT_KEYS):
+        context.key[i].left = 0
     context.active = context.key_count - 1
 
 
@@ -168,10 +169,10 @@ cdef uint8_t protect_rtp(srtp_context *context, srtp_packet *packet, srtp_job *j
     if verdict != DROP_NONE:
         return verdict
     window_take(stream, packet.index)
-    context.left[packet.slot] -= 1
+    context.key[packet.slot].left -= 1
     packet.out_ssrc = stream.out_ssrc
     store32(packet.data + 8, packet.out_ssrc)
-    key = key_at(context.key[packet.slot])
+    key = key_at(context.key[packet.slot].number)
     job_rtp(context, key, job, packet.data, header, packet.len, packet.index, packet.out_ssrc)
     if context.cipher == SRTP_CIPHER_CM:
         memcpy(packet.data + packet.len, key.mki, key.mki_len)
@@ -211,11 +212,11 @@ cdef uint8_t protect_rtcp(srtp_context *context, srtp_packet *packet, srtp_job *
         return DROP_TX_KEY_EXPIRED
     packet.index = stream.highest
     stream.highest += 1
-    context.left[packet.slot] -= 1
+    context.key[packet.slot].left -= 1
     word = <uint32_t>packet.index
     if context.flags & CONTEXT_ENCRYPT:
         word |= SRTCP_E_BIT
-    key = key_at(context.key[packet.slot])
+    key = key_at(context.key[packet.slot].number)
     job_rtcp(context, key, job, packet.data, end, word, packet.ssrc)
     if context.cipher == SRTP_CIPHER_CM:
         store32(packet.data + end, word)

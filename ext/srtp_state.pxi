@@ -57,6 +57,7 @@ cdef size_t export_context(const srtp_context *context, uint8_t *out) noexcept n
     cdef srtp_stream kept
     cdef uint8_t *start = out
     cdef uint32_t number = context.first
+    cdef int i
     memset(&header, 0, sizeof(header))
     memcpy(header.magic, STATE_MAGIC, 8)
     header.layout = STATE_LAYOUT
@@ -70,7 +71,8 @@ cdef size_t export_context(const srtp_context *context, uint8_t *out) noexcept n
     header.window = context.window
     header.initial_roc = context.initial_roc
     header.initial_index = context.initial_index
-    memcpy(header.left, context.left, sizeof(uint64_t) * CONTEXT_KEYS)
+    for i in range(CONTEXT_KEYS):
+        header.left[i] = context.key[i].left
     memcpy(out, &header, sizeof(header))
     out += sizeof(header)
     while number:
@@ -117,6 +119,8 @@ cdef int restore_stream(srtp_context *context, const uint8_t *octets, size_t lef
     stream[0] = kept
     stream.next = next_stream
     stream.wide = wide
+    stream.is_wide = wide != 0
+    stream.taken = 1
     if not wide:
         return sizeof(srtp_stream)
     memcpy(arena_at(&STATE.wides, wide), octets + sizeof(srtp_stream), sizeof(srtp_wide))
@@ -162,7 +166,7 @@ cdef size_t restore_context(srtp_context *context, const uint8_t *octets, size_t
     context.initial_roc = header.initial_roc
     context.initial_index = max(context.initial_index, header.initial_index)
     for i in range(CONTEXT_KEYS):
-        context.left[i] = min(context.left[i], header.left[i])
+        context.key[i].left = min(context.key[i].left, header.left[i])
     return at
 
 

@@ -219,17 +219,20 @@ cdef extern from "state.h" nogil:
         SOURCE_LEARN_ONCE
 
     ctypedef struct srtp_stream:
-        uint32_t ssrc
-        uint32_t out_ssrc
         uint32_t next
         uint32_t wide
+        uint64_t *window
+        uint32_t ssrc
+        uint32_t out_ssrc
         uint64_t highest
+        uint64_t recent
         uint16_t restart_next
         uint8_t restart_pending
         uint8_t duplicate_run
         uint8_t started
         uint8_t estimated
-        uint64_t *window
+        uint8_t taken
+        uint8_t is_wide
 
     ctypedef struct srtp_wide:
         uint64_t *window
@@ -244,7 +247,12 @@ cdef extern from "state.h" nogil:
         uint8_t next
         uint64_t pending_ns
 
+    ctypedef struct context_key:
+        uint64_t left
+        uint32_t number
+
     ctypedef struct srtp_context:
+        srtp_stream own
         uint8_t live
         uint8_t suite
         uint8_t cipher
@@ -265,38 +273,18 @@ cdef extern from "state.h" nogil:
         uint32_t previous
         uint32_t initial_roc
         uint32_t initial_index
-        uint32_t *key
+        context_key *key
         uint64_t overlap_until_ns
         uint64_t refilled_ns
         uint64_t examine_at_ns
-        uint64_t *left
         uint8_t expiry_told
         uint32_t *hints
         srtp_search *search
 
-    ctypedef struct leg_statistics:
-        uint64_t *counters
-        uint64_t last_packet_ns
-        uint64_t expected_before
-        uint64_t received_before
-        uint64_t received_now
-        uint32_t ssrc
-        uint32_t base
-        uint32_t newest
-        uint32_t roc
-        uint32_t transit
-        uint32_t jitter
-        uint32_t clock_rate
-        uint32_t sending_ssrc
-        uint32_t sending_roc
-        uint8_t has_source
-        uint8_t has_sent
-        uint8_t has_roc
-        uint64_t *drops
-
     ctypedef struct leg_record:
         uint8_t live
         uint8_t type
+        uint8_t watched
         uint8_t encrypted
         uint8_t source_rule
         uint8_t mux
@@ -306,13 +294,39 @@ cdef extern from "state.h" nogil:
         uint8_t timed_out
         uint32_t peer
         uint32_t *receive
-        uint32_t *send
         uint32_t clock_rate
-        endpoint *remote
+        endpoint remote
+        uint64_t relay_max_ns
+        uint64_t *received
+        uint64_t last_packet_ns
+        uint64_t received_now
+        uint32_t ssrc
+        uint32_t base
+        uint32_t newest
+        uint32_t transit
+        uint32_t jitter
+        uint32_t source_rate
+        uint32_t roc
+        uint8_t has_source
+        uint8_t has_roc
+        uint64_t *sent
+        uint32_t *send
+        endpoint target
+        uint32_t sending_ssrc
+        uint32_t sending_roc
+        uint8_t has_sent
+        uint8_t target_encrypted
+        uint8_t target_mux
+        uint8_t target_hold
+        endpoint remote_rtcp
         uint64_t timeout_ns
         uint64_t activated_ns
-        leg_statistics *statistics
-        uint64_t relay_max_ns
+        uint64_t last_rtcp_ns
+        uint64_t expected_before
+        uint64_t received_before
+        uint64_t *rare
+        uint64_t *rtcp
+        uint64_t (*drops)[DROP_COUNT]
         uint32_t *relay_time
 
     ctypedef struct srtp_packet:
@@ -344,7 +358,13 @@ cdef extern from "state.h" nogil:
     uint64_t SRTP_INDEX_END
     uint64_t SRTCP_INDEX_END
     uint32_t SRTCP_E_BIT
+    uint32_t STREAM_OWN
 
+    uint64_t *counter_of(leg_record *leg, int rtcp, unsigned counter) noexcept
+    const endpoint *remote_of(const leg_record *leg, uint32_t slot) noexcept
+    const endpoint *target_of(const leg_record *leg, uint32_t slot) noexcept
+    void set_remote(leg_record *leg, uint32_t slot, const endpoint *remote) noexcept
+    uint32_t floor_log2(uint64_t v) noexcept
     uint16_t load16(const uint8_t *p) noexcept
     uint32_t load32(const uint8_t *p) noexcept
     void store32(uint8_t *p, uint32_t v) noexcept

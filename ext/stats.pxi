@@ -3,7 +3,8 @@
 
 cdef enum:
     MAX_DROPOUT = 3000      # RFC 3550 A.1: a larger jump is another source
-    RELAY_FLOOR_NS = 1024   # relay times are told apart from here on, an eighth of an octave each
+    RELAY_FLOOR_BITS = 10
+    RELAY_FLOOR_NS = 1 << RELAY_FLOOR_BITS  # relay times are told apart from here on, an eighth of an octave each
 
 cdef struct event_ring:
     srtp_event[1024] events
@@ -50,65 +51,68 @@ cdef inline uint32_t clock_rate(const leg_record *leg, uint8_t payload_type) noe
     return 8000
 
 
-cdef void count_source(leg_statistics *s, uint32_t ssrc, uint16_t sequence) noexcept nogil:
-    """Extended sequence numbers of the present source; a new one is added to the sum of those before (RFC 3550 A.3)."""
-    cdef int16_t ahead = <int16_t>(sequence - <uint16_t>s.newest)
-    cdef bint same = s.has_source and s.ssrc == ssrc
-    if same and -MAX_DROPOUT < ahead < MAX_DROPOUT:
-        if ahead > 0:
-            s.newest += ahead
-        elif ahead < 0:
-            s.counters[COUNT_REORDERED] += 1
-            if <int32_t>(s.newest + ahead - s.base) < 0:
-                s.base = s.newest + ahead
-        s.received_now += 1
+cdef void new_source(leg_record *leg, uint32_t ssrc, uint16_t sequence) noexcept nogil:
+    """Count from here on; the source before is added to the sum of those that ended (RFC 3550 A.3)."""
+    if leg.has_source:
+        leg.expected_before += leg.newest - leg.base + 1
+        leg.received_before += leg.received_now
+        if leg.ssrc != ssrc:
+            counter_of(leg, RTP, COUNT_SSRC_CHANGES)[0] += 1
+    leg.has_source = 1
+    leg.ssrc = ssrc
+    leg.base = leg.newest = 0x10000 | sequence
+    leg.received_now = 1
+    leg.jitter = 0
+    leg.source_rate = 0
+
+
+cdef inline void count_source(leg_record *leg, uint32_t ssrc, uint16_t sequence) noexcept nogil:
+    """Extended sequence numbers of the present source."""
+    cdef int16_t ahead = <int16_t>(sequence - <uint16_t>leg.newest)
+    if leg.ssrc != ssrc or not leg.has_source or not -MAX_DROPOUT < ahead < MAX_DROPOUT:
+        new_source(leg, ssrc, sequence)
         return
-    if s.has_source:
-        s.expected_before += s.newest - s.base + 1
-        s.received_before += s.received_now
-        if not same:
-            s.counters[COUNT_SSRC_CHANGES] += 1
-    s.has_source = 1
-    s.ssrc = ssrc
-    s.base = s.newest = 0x10000 | sequence
-    s.received_now = 1
-    s.jitter = 0
-    s.clock_rate = 0
+    leg.received_now += 1
+    if ahead > 0:
+        leg.newest += ahead
+    elif ahead < 0:
+        counter_of(leg, RTP, COUNT_REORDERED)[0] += 1
+        if <int32_t>(leg.newest + ahead - leg.base) < 0:
+            leg.base = leg.newest + ahead
 
 
-cdef void count_arrival(leg_record *leg, leg_statistics *s, const uint8_t *rtp, uint64_t arrival_ns,
-                        uint64_t now_ns) noexcept nogil:
+cdef void count_arrival(leg_record *leg, const uint8_t *rtp, uint64_t arrival_ns, uint64_t now_ns) noexcept nogil:
     """Loss, reordering and interarrival jitter of an accepted RTP packet (RFC 3550 6.4.1, A.8)."""
     cdef uint32_t rate = clock_rate(leg, rtp[1] & 0x7F)
     cdef uint32_t transit, change
     cdef uint64_t units
-    s.last_packet_ns = now_ns
-    count_source(s, rtp_ssrc(rtp), rtp_sequence(rtp))
+    leg.last_packet_ns = now_ns
+    count_source(leg, rtp_ssrc(rtp), rtp_sequence(rtp))
     units = arrival_ns // 1000000000 * rate + arrival_ns % 1000000000 * rate // 1000000000
     transit = <uint32_t>units - load32(rtp + 4)
-    if s.clock_rate == rate:
-        change = transit - s.transit
+    if leg.source_rate == rate:
+        change = transit - leg.transit
         if change >> 31:
             change = 0 - change
-        s.jitter += change - ((s.jitter + 8) >> 4)
-    s.clock_rate = rate
-    s.transit = transit
+        leg.jitter += change - ((leg.jitter + 8) >> 4)
+    leg.source_rate = rate
+    leg.transit = transit
+
+
+cdef inline uint32_t relay_bucket(uint64_t elapsed_ns) noexcept nogil:
+    cdef uint32_t octave, bucket
+    if elapsed_ns < RELAY_FLOOR_NS:
+        return 0
+    octave = floor_log2(elapsed_ns) - RELAY_FLOOR_BITS
+    bucket = octave * 8 + <uint32_t>(elapsed_ns >> (octave + RELAY_FLOOR_BITS - 3) & 7)
+    return min(bucket, <uint32_t>RELAY_BUCKETS - 1)
 
 
 cdef void count_relay_time(leg_record *leg, uint64_t elapsed_ns) noexcept nogil:
     """From the kernel's receive stamp to after the send."""
-    cdef uint64_t v = elapsed_ns
-    cdef uint32_t octave = 0, bucket = 0
     if elapsed_ns > leg.relay_max_ns:
         leg.relay_max_ns = elapsed_ns
-    if v >= RELAY_FLOOR_NS:
-        while v >= 2 * RELAY_FLOOR_NS:
-            v >>= 1
-            octave += 1
-        bucket = octave * 8 + <uint32_t>((v - RELAY_FLOOR_NS) >> 7)
-        if bucket >= RELAY_BUCKETS:
-            bucket = RELAY_BUCKETS - 1
-    leg.relay_time[bucket] += 1
+    leg.relay_time[relay_bucket(elapsed_ns)] += 1
 
 
 cdef uint64_t relay_bucket_end(uint32_t bucket) noexcept nogil:
@@ -116,26 +120,39 @@ cdef uint64_t relay_bucket_end(uint32_t bucket) noexcept nogil:
     return (<uint64_t>RELAY_FLOOR_NS + 128 * ((bucket & 7) + 1)) << (bucket >> 3)
 
 
-cdef dict direction_numbers(const leg_statistics *s, uint64_t now_ns):
+cdef dict direction_numbers(leg_record *leg, bint rtcp, uint64_t now_ns):
     cdef int i
-    cdef uint64_t expected = s.expected_before + (s.newest - s.base + 1 if s.has_source else 0)
-    cdef uint64_t received = s.received_before + s.received_now
-    numbers = {COUNTER_NAMES[i]: s.counters[i] for i in range(COUNTER_COUNT)}
-    numbers["drops"] = {DROP_NAMES[i]: s.drops[i] for i in range(DROP_COUNT) if s.drops[i]}
-    numbers["lost_packets"] = expected - received if expected > received else 0
-    numbers["ssrc"] = s.ssrc if s.has_source else None
-    numbers["roc"] = s.roc if s.has_roc else None
-    numbers["sending_ssrc"] = s.sending_ssrc if s.has_sent else None
-    numbers["sending_roc"] = s.sending_roc if s.has_sent else None
-    numbers["jitter_ms"] = s.jitter / 16.0 * 1000.0 / s.clock_rate if s.clock_rate else 0.0
-    age = <double>(now_ns - s.last_packet_ns) / 1e9 if now_ns > s.last_packet_ns else 0.0
-    numbers["last_packet_age"] = age if s.last_packet_ns else None
+    cdef uint64_t last_ns = leg.last_rtcp_ns if rtcp else leg.last_packet_ns
+    numbers = {COUNTER_NAMES[i]: counter_of(leg, rtcp, i)[0] for i in range(COUNTER_COUNT)}
+    numbers["drops"] = {DROP_NAMES[i]: leg.drops[rtcp][i] for i in range(DROP_COUNT) if leg.drops[rtcp][i]}
+    numbers.update(NO_SOURCE if rtcp else source_numbers(leg))
+    age = <double>(now_ns - last_ns) / 1e9 if now_ns > last_ns else 0.0
+    numbers["last_packet_age"] = age if last_ns else None
     return numbers
+
+
+cdef dict NO_SOURCE = {
+    "lost_packets": 0, "ssrc": None, "roc": None, "sending_ssrc": None, "sending_roc": None, "jitter_ms": 0.0,
+}
+
+
+cdef dict source_numbers(const leg_record *leg):
+    """What is told of RTP only."""
+    cdef uint64_t expected = leg.expected_before + (leg.newest - leg.base + 1 if leg.has_source else 0)
+    cdef uint64_t received = leg.received_before + leg.received_now
+    return {
+        "lost_packets": expected - received if expected > received else 0,
+        "ssrc": leg.ssrc if leg.has_source else None,
+        "roc": leg.roc if leg.has_roc else None,
+        "sending_ssrc": leg.sending_ssrc if leg.has_sent else None,
+        "sending_roc": leg.sending_roc if leg.has_sent else None,
+        "jitter_ms": leg.jitter / 16.0 * 1000.0 / leg.source_rate if leg.source_rate else 0.0,
+    }
 
 
 cdef tuple relay_times(const leg_record *leg):
     """(p50, p99, max, count): nanoseconds, bucket ends; zeros where nothing was relayed."""
-    cdef uint64_t total = 0, seen = 0, p50 = 0, p99 = 0
+    cdef uint64_t total = 0, seen = 0, p50 = 0, p99 = 0, longest = leg.relay_max_ns
     cdef uint32_t i
     for i in range(<uint32_t>RELAY_BUCKETS):
         total += leg.relay_time[i]
@@ -145,7 +162,7 @@ cdef tuple relay_times(const leg_record *leg):
             p50 = relay_bucket_end(i)
         if not p99 and seen and seen * 100 >= total * 99:
             p99 = relay_bucket_end(i)
-    return min(p50, leg.relay_max_ns), min(p99, leg.relay_max_ns), leg.relay_max_ns, total
+    return min(p50, longest), min(p99, longest), longest, total
 
 
 def snapshot_legs(list numbers not None):
@@ -173,9 +190,9 @@ def leg_numbers(const uint8_t[::1] snapshot not None, uint32_t position, uint64_
         raise IndexError(position)
     memcpy(&leg, &snapshot[<size_t>position * sizeof(leg_record)], sizeof(leg_record))
     return (
-        direction_numbers(&leg.statistics[RTP], now_ns),
-        direction_numbers(&leg.statistics[RTCP], now_ns),
+        direction_numbers(&leg, False, now_ns),
+        direction_numbers(&leg, True, now_ns),
         relay_times(&leg),
-        endpoint_tuple(&leg.remote[RTP]),
-        endpoint_tuple(&leg.remote[RTCP]),
+        endpoint_tuple(&leg.remote),
+        endpoint_tuple(&leg.remote_rtcp),
     )

@@ -1,54 +1,67 @@
 # Replay window (RFC 3711 3.3.2), the same for what was received and for what was sent: a ring of bits, the bit of
 # index i at i mod size. A bit is cleared when the newest index passes over it.
+#
+# The ring's word that holds the newest index is kept in `recent`, beside that index: packets in order then touch the
+# ring once in 64.
 
 cdef inline uint64_t *window_words(srtp_stream *stream) noexcept nogil:
-    if stream.wide:
+    if stream.is_wide:
         return (<srtp_wide *>arena_at(&STATE.wides, stream.wide)).window
     return stream.window
 
 
-cdef inline uint64_t window_size(const srtp_stream *stream) noexcept nogil:
-    return WIDE_BITS if stream.wide else WINDOW_BITS
+cdef inline uint64_t window_mask(const srtp_stream *stream) noexcept nogil:
+    return WIDE_BITS - 1 if stream.is_wide else WINDOW_BITS - 1
+
+
+cdef inline uint64_t *window_word(srtp_stream *stream, uint64_t index) noexcept nogil:
+    """The word with the bit of `index`."""
+    cdef uint64_t word = (index & window_mask(stream)) >> 6
+    if word == (stream.highest & window_mask(stream)) >> 6:
+        return &stream.recent
+    return &window_words(stream)[word]
 
 
 cdef inline uint8_t window_check(srtp_stream *stream, uint64_t index, uint64_t width) noexcept nogil:
     """DROP_NONE when `index` is new, DROP_REPLAY when it is in the window and taken, DROP_TOO_OLD behind it."""
-    cdef uint64_t position
     if not stream.started or index > stream.highest:
         return DROP_NONE
     if stream.highest - index >= width:
         return DROP_TOO_OLD
-    position = index & (window_size(stream) - 1)
-    return DROP_REPLAY if window_words(stream)[position >> 6] >> (position & 63) & 1 else DROP_NONE
+    return DROP_REPLAY if window_word(stream, index)[0] >> (index & 63) & 1 else DROP_NONE
 
 
-cdef void window_clear(uint64_t *words, uint64_t size, uint64_t first, uint64_t count) noexcept nogil:
-    """Clear the bits of `count` indices from `first` on."""
-    cdef uint64_t position, bits
-    if count >= size:
-        memset(words, 0, size >> 3)
-        return
+cdef void window_clear(srtp_stream *stream) noexcept nogil:
+    memset(window_words(stream), 0, (window_mask(stream) + 1) >> 3)
+    stream.recent = 0
+
+
+cdef void window_move(srtp_stream *stream, uint64_t index) noexcept nogil:
+    """Make `index` the newest one, and clear the bits of those between."""
+    cdef uint64_t *words = window_words(stream)
+    cdef uint64_t mask = window_mask(stream)
+    cdef uint64_t first = stream.highest + 1, count = index - first, bits
+    words[(stream.highest & mask) >> 6] = stream.recent
+    if count > mask:
+        memset(words, 0, (mask + 1) >> 3)
+        count = 0
     while count:
-        position = first & (size - 1)
-        bits = 64 - (position & 63)
-        if bits > count:
-            bits = count
-        words[position >> 6] &= ~((~<uint64_t>0 >> (64 - bits)) << (position & 63))
+        bits = min(64 - (first & 63), count)
+        words[(first & mask) >> 6] &= ~((~<uint64_t>0 >> (64 - bits)) << (first & 63))
         first += bits
         count -= bits
+    stream.highest = index
+    stream.recent = words[(index & mask) >> 6]
 
 
 cdef inline void window_take(srtp_stream *stream, uint64_t index) noexcept nogil:
     """Mark `index`; moves the window when it is the newest."""
-    cdef uint64_t *words = window_words(stream)
-    cdef uint64_t size = window_size(stream)
-    cdef uint64_t position = index & (size - 1)
     if not stream.started:
-        memset(words, 0, size >> 3)
+        window_clear(stream)
         stream.started = stream.estimated = 1
         stream.highest = index
-    elif index > stream.highest:
-        if index - stream.highest > 1:
-            window_clear(words, size, stream.highest + 1, index - stream.highest - 1)
+    elif index == stream.highest + 1 and index & 63:
         stream.highest = index
-    words[position >> 6] |= <uint64_t>1 << (position & 63)
+    elif index > stream.highest:
+        window_move(stream, index)
+    window_word(stream, index)[0] |= <uint64_t>1 << (index & 63)
