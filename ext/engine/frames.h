@@ -44,9 +44,12 @@ static inline uint8_t *buffer_data(uint8_t *base, size_t number) {
     return base + number * BUFFER_STRIDE + ENGINE_HEAD_ROOM;
 }
 
-/* Wipes a buffer whose datagrams were never longer than `longest`. */
+/* Wipes a buffer whose datagrams, from `data` on, were never longer than `longest`. */
+static inline void datagram_wipe(uint8_t *data, size_t longest) {
+    explicit_bzero(data - ENGINE_HEAD_ROOM, ENGINE_HEAD_ROOM + longest + ENGINE_TAIL_ROOM);
+}
 static inline void buffer_wipe(uint8_t *base, size_t number, size_t longest) {
-    explicit_bzero(base + number * BUFFER_STRIDE, ENGINE_HEAD_ROOM + longest + ENGINE_TAIL_ROOM);
+    datagram_wipe(buffer_data(base, number), longest);
 }
 
 static inline void buffers_unmap(uint8_t *base, size_t count) { munmap(base, count * BUFFER_STRIDE); }

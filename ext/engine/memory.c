@@ -12,7 +12,10 @@
  *
  * The consumer moves `taken` as it takes a frame and `released` when it needs it no more, the producer moves `head`.
  * Released slots go back on a stack of the producer's, so the slots in use are the ones last in the cache, and no more
- * of the mapping is ever touched than was in flight at one time. */
+ * of the mapping is ever touched than was in flight at one time.
+ *
+ * A slot has a buffer. send() copies nothing: the slot that a frame came by and the one that it leaves by exchange
+ * their buffers, both being the worker's at that moment. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -37,14 +40,15 @@ enum {
     FIRST_CHOSEN = 32768, /* bind() with port 0 chooses from here upwards */
 };
 
-/* What a slot holds beside the octets. */
 typedef struct record {
+    uint8_t *data;
+    uint32_t longest; /* octets ever stored in the buffer: what is to be wiped */
     uint32_t len;
     uint32_t port;
-    uint32_t generation; /* of the port when the datagram arrived */
-    bool truncated;
+    uint32_t attachment; /* of the port when the datagram arrived */
     uint64_t received_ns;
     endpoint remote;
+    bool truncated;
 } record;
 
 typedef struct ring {
@@ -54,20 +58,18 @@ typedef struct ring {
     uint32_t taken_seen;
     uint32_t free_count;
     uint16_t free[SLOTS];
-    uint32_t longest[SLOTS]; /* octets ever stored in the slot: what is to be wiped */
     /* The consumer's. */
     _Alignas(CACHE_LINE) atomic_uint taken;
     atomic_uint released;
     /* Written by the producer before it moves head, read by the consumer before it moves released. */
     _Alignas(CACHE_LINE) uint16_t queue[QUEUE_PLACES];
     record records[SLOTS];
-    uint8_t *buffers;
 } ring;
 
-typedef struct memory_port {
-    atomic_uint generation; /* odd: attached. Each attach and detach adds one, so frames of an earlier one are known */
-    uint8_t family;
-} memory_port;
+/* What is known of a port, in one word: the family (4 or 6) in the lower bits, above them a count that each attach and
+ * detach moves on, odd while attached. So frames of an earlier attachment are known by another word. */
+typedef atomic_uint memory_port;
+enum { FAMILY_BITS = 3, FAMILY_MASK = (1 << FAMILY_BITS) - 1, ATTACHED = 1 << FAMILY_BITS };
 
 struct engine {
     ring in;
@@ -78,29 +80,27 @@ struct engine {
     uint32_t since_wake_check;
     uint32_t max_ports;
     memory_port *ports;
+    uint8_t *buffers; /* of both rings */
 };
 
 /* --- ring --- */
 
-static bool ring_create(ring *self) {
-    self->buffers = buffers_map(SLOTS);
-    for (uint32_t i = 0; i < SLOTS; i++)
+static void ring_create(ring *self, uint8_t *buffers, uint32_t first) {
+    for (uint32_t i = 0; i < SLOTS; i++) {
         self->free[i] = (uint16_t)(SLOTS - 1 - i);
+        self->records[i].data = buffer_data(buffers, first + i);
+    }
     self->free_count = SLOTS;
-    return self->buffers != NULL;
 }
 
-static void ring_destroy(ring *self) {
-    if (self->buffers == NULL)
-        return;
+static void ring_wipe(ring *self) {
     for (uint32_t i = 0; i < SLOTS; i++)
-        if (self->longest[i] > 0)
-            buffer_wipe(self->buffers, i, self->longest[i]);
-    buffers_unmap(self->buffers, SLOTS);
+        if (self->records[i].longest > 0)
+            datagram_wipe(self->records[i].data, self->records[i].longest);
 }
 
-/* Producer: stores a datagram in a slot that is not yet queued. NULL when the ring is full. */
-static record *ring_store(ring *self, const uint8_t *octets, uint32_t len) {
+/* Producer: a slot that is not yet queued, or NULL when the ring is full. */
+static record *ring_slot(ring *self) {
     uint32_t head = atomic_load_explicit(&self->head, memory_order_relaxed);
     uint32_t released = atomic_load_explicit(&self->released, memory_order_acquire);
     for (; self->reclaimed != released; self->reclaimed++)
@@ -111,12 +111,16 @@ static record *ring_store(ring *self, const uint8_t *octets, uint32_t len) {
         return NULL;
     uint16_t slot = self->free[--self->free_count];
     self->queue[head % QUEUE_PLACES] = slot;
-    if (len > 0)
-        memcpy(buffer_data(self->buffers, slot), octets, len);
-    if (self->longest[slot] < len)
-        self->longest[slot] = len;
-    self->records[slot].len = len;
     return &self->records[slot];
+}
+
+/* Producer: the slot's datagram. */
+static void record_store(record *self, const uint8_t *octets, uint32_t len) {
+    if (len > 0)
+        memcpy(self->data, octets, len);
+    if (self->longest < len)
+        self->longest = len;
+    self->len = len;
 }
 
 /* Producer: queues what was stored last. Sequentially consistent order is for a consumer that may sleep. */
@@ -196,8 +200,11 @@ static void memory_destroy(engine *self) {
         return;
     if (self->arrival_fd >= 0)
         close(self->arrival_fd);
-    ring_destroy(&self->in);
-    ring_destroy(&self->out);
+    if (self->buffers != NULL) {
+        ring_wipe(&self->in);
+        ring_wipe(&self->out);
+        buffers_unmap(self->buffers, 2 * SLOTS);
+    }
     free(self->ports);
     free(self);
 }
@@ -211,67 +218,77 @@ static engine *memory_create(int wake_fd, uint32_t max_ports, int *error) {
     self->wake_fd = wake_fd;
     self->max_ports = max_ports;
     self->ports = calloc(max_ports, sizeof *self->ports);
+    self->buffers = buffers_map(2 * SLOTS);
     self->arrival_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (self->arrival_fd < 0)
         *error = errno;
-    bool mapped = ring_create(&self->in) && ring_create(&self->out);
-    if (self->ports == NULL || self->arrival_fd < 0 || !mapped) {
+    if (self->ports == NULL || self->arrival_fd < 0 || self->buffers == NULL) {
         memory_destroy(self);
         return NULL;
     }
+    ring_create(&self->in, self->buffers, 0);
+    ring_create(&self->out, self->buffers, SLOTS);
     *error = 0;
     return self;
 }
 
-static bool is_attached(uint32_t generation) { return generation % 2 == 1; }
+static bool is_attached(uint32_t attachment) { return attachment & ATTACHED; }
 
-/* 0, an even generation, for a number that no port can have. */
-static uint32_t generation_of(const engine *self, uint32_t port) {
-    return port < self->max_ports ? atomic_load_explicit(&self->ports[port].generation, memory_order_acquire) : 0;
+/* 0, not attached, for a number that no port can have. */
+static uint32_t attachment_of(const engine *self, uint32_t port) {
+    return port < self->max_ports ? atomic_load_explicit(&self->ports[port], memory_order_acquire) : 0;
 }
 
 static int memory_attach(engine *self, uint32_t port, int handle) {
     if (port >= self->max_ports)
         return -EINVAL;
-    if (is_attached(generation_of(self, port)))
+    uint32_t before = attachment_of(self, port);
+    if (is_attached(before))
         return -EEXIST;
     uint8_t family = family_of(handle);
     if (family == 0)
         return -EBADF;
-    self->ports[port].family = family;
-    atomic_fetch_add(&self->ports[port].generation, 1);
+    atomic_store(&self->ports[port], ((before & ~(uint32_t)FAMILY_MASK) + ATTACHED) | family);
     return 0;
 }
 
 static int memory_detach(engine *self, uint32_t port) {
-    if (!is_attached(generation_of(self, port)))
+    if (!is_attached(attachment_of(self, port)))
         return -ENOENT;
-    atomic_fetch_add(&self->ports[port].generation, 1);
+    atomic_fetch_add(&self->ports[port], ATTACHED);
     return 0;
 }
 
 /* --- receive --- */
 
-static void lend(engine *self, uint32_t slot, engine_frame *frame) {
-    const record *from = &self->in.records[slot];
-    frame->data = buffer_data(self->in.buffers, slot);
+static void lend(const record *from, uint16_t slot, engine_frame *frame) {
+    frame->data = from->data;
     frame->len = from->len;
     frame->capacity = BUFFER_CAPACITY;
     frame->port = from->port;
     frame->outcome = ENGINE_SENT;
     frame->truncated = from->truncated;
-    frame->reserved = 0;
+    frame->reserved = slot; /* for send() */
     frame->received_ns = from->received_ns;
     frame->remote = from->remote;
+}
+
+/* The ports of the frames that take_frames() is about to look at. */
+static void prefetch_ports(const engine *self, uint32_t most) {
+    uint32_t taken = atomic_load_explicit(&self->in.taken, memory_order_relaxed);
+    uint32_t waiting = atomic_load_explicit(&self->in.head, memory_order_acquire) - taken;
+    for (uint32_t i = 0; i < waiting && i < most; i++)
+        __builtin_prefetch(&self->ports[self->in.records[self->in.queue[(taken + i) % QUEUE_PLACES]].port]);
 }
 
 /* What came for a port since detached is passed over. */
 static int take_frames(engine *self, engine_frame *frames, int most) {
     int count = 0;
+    prefetch_ports(self, (uint32_t)most);
     for (int slot; count < most && (slot = ring_peek(&self->in)) >= 0; ring_take(&self->in)) {
         const record *from = &self->in.records[slot];
-        if (from->generation == generation_of(self, from->port))
-            lend(self, (uint32_t)slot, &frames[count++]);
+        if (from->attachment == attachment_of(self, from->port))
+            lend(from, (uint16_t)slot, &frames[count++]);
     }
     return count;
 }
@@ -319,19 +336,34 @@ static int memory_receive(engine *self, engine_frame *frames, int most, int time
 
 /* --- send --- */
 
+/* The buffer of a frame as it was lent goes over to `to`; any other's octets are copied. */
+static void hand_over(record *from, record *to, const engine_frame *frame) {
+    if (from->data != frame->data) {
+        record_store(to, frame->data, frame->len);
+        return;
+    }
+    uint32_t longest = from->longest > frame->len ? from->longest : frame->len;
+    from->data = to->data;
+    from->longest = to->longest;
+    to->data = frame->data;
+    to->longest = longest;
+    to->len = frame->len;
+}
+
 static uint8_t send_one(engine *self, const engine_frame *frame) {
-    uint32_t generation = generation_of(self, frame->port);
-    if (!is_attached(generation))
+    uint32_t attachment = attachment_of(self, frame->port);
+    if (!is_attached(attachment))
         return ENGINE_REFUSED;
-    if (!can_reach(self->ports[frame->port].family, &frame->remote))
+    if (!can_reach(attachment & FAMILY_MASK, &frame->remote))
         return ENGINE_UNREACHABLE;
     if (frame->len > ENGINE_FRAME_MAX || frame->remote.port == 0)
         return ENGINE_REFUSED;
-    record *to = ring_store(&self->out, frame->data, frame->len);
+    record *to = ring_slot(&self->out);
     if (to == NULL)
         return ENGINE_QUEUE_FULL;
+    hand_over(&self->in.records[frame->reserved % SLOTS], to, frame);
     to->port = frame->port;
-    to->generation = generation;
+    to->attachment = attachment;
     to->truncated = false;
     to->received_ns = frame->received_ns;
     to->remote = frame->remote;
@@ -341,6 +373,9 @@ static uint8_t send_one(engine *self, const engine_frame *frame) {
 
 static int memory_send(engine *self, engine_frame *const *frames, int count) {
     int sent = 0;
+    for (int i = 0; i < count; i++)
+        if (frames[i]->port < self->max_ports)
+            __builtin_prefetch(&self->ports[frames[i]->port]);
     for (int i = 0; i < count; i++) {
         frames[i]->outcome = send_one(self, frames[i]);
         sent += frames[i]->outcome == ENGINE_SENT;
@@ -352,15 +387,16 @@ static int memory_send(engine *self, engine_frame *const *frames, int count) {
 
 int engine_memory_inject(engine *self, uint32_t port, const endpoint *source, uint64_t received_ns,
                          const uint8_t *octets, size_t len) {
-    uint32_t generation = generation_of(self, port);
-    if (!is_attached(generation))
+    uint32_t attachment = attachment_of(self, port);
+    if (!is_attached(attachment))
         return -ENOENT;
     uint32_t kept = len > ENGINE_FRAME_MAX ? (uint32_t)ENGINE_FRAME_MAX : (uint32_t)len;
-    record *to = ring_store(&self->in, octets, kept);
+    record *to = ring_slot(&self->in);
     if (to == NULL)
         return -ENOBUFS;
+    record_store(to, octets, kept);
     to->port = port;
-    to->generation = generation;
+    to->attachment = attachment;
     to->truncated = kept < len;
     to->received_ns = received_ns;
     to->remote = *source;
@@ -388,7 +424,7 @@ int engine_memory_collect(engine *self, engine_frame *meta, uint8_t *octets, siz
         .remote = from->remote,
     };
     if (octets != NULL && from->len > 0)
-        memcpy(octets, buffer_data(self->out.buffers, (size_t)slot), from->len);
+        memcpy(octets, from->data, from->len);
     ring_take(&self->out);
     ring_release(&self->out);
     return (int)meta->len;
