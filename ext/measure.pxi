@@ -333,7 +333,7 @@ cdef class KernelLoop(PacketLoop):
             packet = &self.packets[i]
             job = self.pointers[i] = &self.jobs.jobs[i]
             context = context_at(packet.context)
-            job_rtp(context, key_at(context.key[0]), job, packet.data, RTP_HEADER, packet.len, packet.index,
+            job_rtp(context, key_at(context.key[0].number), job, packet.data, RTP_HEADER, packet.len, packet.index,
                     packet.ssrc)
             job.tag = packet.data + packet.len
             job.good = 1
