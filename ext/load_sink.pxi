@@ -201,7 +201,7 @@ cdef inline bint load_seen(load_heard *heard, uint64_t n) noexcept nogil:
     cdef uint64_t bit = <uint64_t>1 << (n & 63), passed
     if n >= heard.next:
         passed = n - heard.next
-        window_clear(heard.seen, LOAD_WINDOW, heard.next, passed + 1)
+        ring_clear(heard.seen, LOAD_WINDOW, heard.next, passed + 1)
         heard.next = n + 1
     elif heard.next - n > LOAD_WINDOW:
         return False

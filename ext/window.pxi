@@ -10,16 +10,16 @@ cdef inline uint64_t *window_words(srtp_stream *stream) noexcept nogil:
     return stream.window
 
 
-cdef inline uint64_t window_mask(const srtp_stream *stream) noexcept nogil:
-    return WIDE_BITS - 1 if stream.is_wide else WINDOW_BITS - 1
+cdef inline uint64_t window_size(const srtp_stream *stream) noexcept nogil:
+    return WIDE_BITS if stream.is_wide else WINDOW_BITS
 
 
 cdef inline uint64_t *window_word(srtp_stream *stream, uint64_t index) noexcept nogil:
     """The word with the bit of `index`."""
-    cdef uint64_t word = (index & window_mask(stream)) >> 6
-    if word == (stream.highest & window_mask(stream)) >> 6:
+    cdef uint64_t mask = window_size(stream) - 1
+    if ((index ^ stream.highest) & mask) < 64:
         return &stream.recent
-    return &window_words(stream)[word]
+    return &window_words(stream)[(index & mask) >> 6]
 
 
 cdef inline uint8_t window_check(srtp_stream *stream, uint64_t index, uint64_t width) noexcept nogil:
@@ -31,27 +31,32 @@ cdef inline uint8_t window_check(srtp_stream *stream, uint64_t index, uint64_t w
     return DROP_REPLAY if window_word(stream, index)[0] >> (index & 63) & 1 else DROP_NONE
 
 
+cdef void ring_clear(uint64_t *words, uint64_t size, uint64_t first, uint64_t count) noexcept nogil:
+    """Clear the bits of `count` indices from `first` on, in a ring of `size` bits."""
+    cdef uint64_t bits
+    if count >= size:
+        memset(words, 0, size >> 3)
+        return
+    while count:
+        bits = min(64 - (first & 63), count)
+        words[(first & (size - 1)) >> 6] &= ~((~<uint64_t>0 >> (64 - bits)) << (first & 63))
+        first += bits
+        count -= bits
+
+
 cdef void window_clear(srtp_stream *stream) noexcept nogil:
-    memset(window_words(stream), 0, (window_mask(stream) + 1) >> 3)
+    memset(window_words(stream), 0, window_size(stream) >> 3)
     stream.recent = 0
 
 
 cdef void window_move(srtp_stream *stream, uint64_t index) noexcept nogil:
     """Make `index` the newest one, and clear the bits of those between."""
     cdef uint64_t *words = window_words(stream)
-    cdef uint64_t mask = window_mask(stream)
-    cdef uint64_t first = stream.highest + 1, count = index - first, bits
-    words[(stream.highest & mask) >> 6] = stream.recent
-    if count > mask:
-        memset(words, 0, (mask + 1) >> 3)
-        count = 0
-    while count:
-        bits = min(64 - (first & 63), count)
-        words[(first & mask) >> 6] &= ~((~<uint64_t>0 >> (64 - bits)) << (first & 63))
-        first += bits
-        count -= bits
+    cdef uint64_t size = window_size(stream)
+    words[(stream.highest & (size - 1)) >> 6] = stream.recent
+    ring_clear(words, size, stream.highest + 1, index - stream.highest - 1)
     stream.highest = index
-    stream.recent = words[(index & mask) >> 6]
+    stream.recent = words[(index & (size - 1)) >> 6]
 
 
 cdef inline void window_take(srtp_stream *stream, uint64_t index) noexcept nogil:
