@@ -28,6 +28,7 @@ SUITE = "AES_CM_128_HMAC_SHA1_80"
 MS = 1_000_000  # ns
 INTERVAL = 2 * MS
 PAYLOAD = 160
+DRAIN = 100 * MS
 
 Meddling = Callable[[bytes], Iterable[bytes]]
 
@@ -114,7 +115,15 @@ class Cable:
 
     def run(self, packets: int = 100, **changes: Any) -> dict[str, int]:
         """A run of so many packets of each stream of the usual interval; its counters."""
-        settings = {"duration_ns": packets * INTERVAL, "drain_ns": 100 * MS, **changes}
-        self.load.start(**settings)
-        assert self.load.wait(60)
+        drain = DRAIN if self.meddler is None else 50 * DRAIN
+        settings = {"duration_ns": packets * INTERVAL, "drain_ns": drain, **changes}
+        end = self.load.start(**settings) + settings.get("warmup_ns", 0) + settings["duration_ns"]
+        before: dict[str, int] = {}
+        while not self.load.wait(DRAIN / 1e9):
+            # a meddler may be slow: the run is over when nothing moves any more
+            now = self.load.counters()
+            done = now["sent"] + now["withheld"] == now["planned"]
+            if self.meddler and _native.now_ns() > end and done and now == before:
+                self.load.stop()
+            before = now
         return self.load.counters()

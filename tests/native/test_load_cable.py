@@ -181,6 +181,17 @@ def test_what_is_done_on_purpose_is_exactly_what_the_sink_finds(suite: str | Non
     assert faults(counted, *known, "wrong_source", "unknown_ssrc") == {}
 
 
+def test_every_packet_may_have_both_copies() -> None:
+    """Three datagrams for each: the queue of what is made ahead fills three times as fast."""
+    with Cable() as cable:
+        for _ in range(50):
+            cable.stream(SUITE)
+        cable.load.impair(duplicate=1.0, forge=1.0)
+        counted = cable.run(50)
+        assert faults(counted, "duplicated", "duplicates", "forged", "forged_received") == {}
+        assert {counted[name] for name in ("verified", "duplicates", "forged_received", "forged")} == {2500}
+
+
 def test_forgeries_of_plain_streams_need_a_stranger() -> None:
     with Cable() as cable:
         cable.stream(None)
