@@ -14,14 +14,9 @@ from srtpgw.srtp import SUITES, Provider, Receiver, Sender, SessionKeys, derive_
 CM = "AES_CM_128_HMAC_SHA1_80"
 GCM = "AEAD_AES_128_GCM"
 ENCRYPTING = tuple(name for name in SUITES if not name.startswith("NULL"))
-GROUP = 64  # packets that a loop lays out together
+CHUNK = 4096  # packets of one turn. Of many flows each has its packet in a later turn: a loop goes on where it was
 
 Contexts = list[_native.Context]
-
-
-def chunk_of(flows: int, least: int = 4096) -> int:
-    """Packets of one measurement: every flow has its turn."""
-    return -(-max(flows, least) // GROUP) * GROUP
 
 
 @lru_cache(maxsize=2)

@@ -88,10 +88,11 @@ def one_turn(loops: Mapping[str, Loop], batch: int, backwards: bool, tries: int)
     return turn, True
 
 
-def turns_for(loops: Mapping[str, Loop], batch: int) -> int:
-    """As many as the test's share allows. Warms both sides up."""
+def turns_for(loops: Mapping[str, Loop], batch: int, rounds: int) -> int:
+    """As many as the test's share allows. Warms both sides up: every flow has had a packet."""
     for loop in loops.values():
-        loop.run(batch)
+        for _ in range(rounds):
+            loop.run(batch)
     seconds = sum(loop.run(batch)[1] for loop in loops.values()) / NS
     return max(TURNS_LEAST, min(TURNS_MOST, int(TURN_SECONDS / seconds)))
 
@@ -126,7 +127,7 @@ def compare(
             sides[name].turns.append(max(ns, 1) / packets)
         TIMER.seconds += taken[names[0]][0] / NS
 
-    turns = turns_for(loops, setting.batch)
+    turns = turns_for(loops, setting.batch, 1 + setting.flows // packets)
     late = time.monotonic() + LATE_SECONDS
     benchmark.pedantic(turn, rounds=turns)  # type: ignore[no-untyped-call]
     ours = sides[names[0]]

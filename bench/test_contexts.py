@@ -9,7 +9,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from srtpgw import _native
 
-from .flows import CM, ENCRYPTING, GCM, Contexts, chunk_of, receivers, senders, skip_without_libsrtp
+from .flows import CHUNK, CM, ENCRYPTING, GCM, Contexts, receivers, senders, skip_without_libsrtp
 from .pairs import TIMER, Setting, compare
 
 FLOWS = 500
@@ -64,9 +64,9 @@ class Lines:
             cls.kept = cls(suite, flows, operation)
         return cls.kept
 
-    def loops(self, payload: int, chunk: int) -> dict[str, _native.ContextLoop]:
+    def loops(self, payload: int) -> dict[str, _native.ContextLoop]:
         return {
-            name: _native.ContextLoop(contexts, payload, chunk, self.feeders[name], self.index)
+            name: _native.ContextLoop(contexts, payload, CHUNK, self.feeders[name], self.index)
             for name, contexts in self.contexts.items()
         }
 
@@ -87,7 +87,7 @@ def case_id(case: Case) -> str:
 def test_contexts(benchmark: BenchmarkFixture, case: Case) -> None:
     suite, flows, operation, payload, batch = case
     skip_without_libsrtp(suite)
-    lines, chunk = Lines.of(suite, flows, operation), chunk_of(flows)
-    loops = lines.loops(payload, chunk)
-    compare(benchmark, Setting("contexts", operation, suite, payload, flows, batch), loops, chunk)
+    lines = Lines.of(suite, flows, operation)
+    loops = lines.loops(payload)
+    compare(benchmark, Setting("contexts", operation, suite, payload, flows, batch), loops, CHUNK)
     lines.index = max(loop.index for loop in loops.values())

@@ -12,7 +12,7 @@ from srtpgw import _native
 from srtpgw.srtp import SUITES
 
 from . import ipsec_mb
-from .flows import CM, GCM, Contexts, chunk_of, senders
+from .flows import CHUNK, CM, GCM, Contexts, senders
 from .pairs import TIMER, Loop, Setting, compare, quickest
 
 FLOWS = 500
@@ -51,18 +51,18 @@ def case_id(case: Case) -> str:
 @pytest.mark.parametrize("case", CASES, ids=case_id)
 def test_kernel(benchmark: BenchmarkFixture, case: Case) -> None:
     suite, flows, operation, payload, batch = case
-    chunk, keys = chunk_of(flows), contexts(suite, flows)
-    loops: dict[str, Loop] = {"ours": _native.KernelLoop(keys, payload, chunk, operation == "unprotect")}
+    keys = contexts(suite, flows)
+    loops: dict[str, Loop] = {"ours": _native.KernelLoop(keys, payload, CHUNK, operation == "unprotect")}
     less, notes = {}, {}
     library = ipsec_mb.library()
     if operation == "protect" and not isinstance(library, str):
-        ways = library.loops(SUITES[suite].cipher, suite, keys, payload, chunk)
+        ways = library.loops(SUITES[suite].cipher, suite, keys, payload, CHUNK)
         fill = ways.pop("fill")
         for way in ways.values():
-            ipsec_mb.require_same(way, _native.KernelLoop(keys, payload, chunk), batch)
+            ipsec_mb.require_same(way, _native.KernelLoop(keys, payload, CHUNK), batch)
         best = quickest(ways, batch)
         loops["ipsec-mb"], notes["ipsec-mb"] = ways[best], best
         if best not in ipsec_mb.WITHOUT_JOBS:
             loops["fill"], less["ipsec-mb"] = fill, "fill"
     setting = Setting("kernels", operation, suite, payload, flows, batch)
-    compare(benchmark, setting, loops, chunk, less=less, notes=notes)
+    compare(benchmark, setting, loops, CHUNK, less=less, notes=notes)

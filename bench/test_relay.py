@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from .flows import CM, GCM, chunk_of
+from .flows import CHUNK, CM, GCM
 from .pairs import TIMER, Loop, Setting, compare
 from .relay import Kind, Relay
 
@@ -35,7 +35,6 @@ def case_id(case: Case) -> str:
 @pytest.mark.parametrize("case", CASES, ids=case_id)
 def test_relay(benchmark: BenchmarkFixture, case: Case) -> None:
     suite, hears, speaks, flows = case
-    chunk = chunk_of(flows)
     relays = [Relay(suite, hears, speaks)]
     if flows == FEW and (hears, speaks) != ("RTP", "RTP"):
         relays.append(Relay(suite, hears, speaks, "libsrtp"))
@@ -43,10 +42,10 @@ def test_relay(benchmark: BenchmarkFixture, case: Case) -> None:
         loops: dict[str, Loop] = {}
         for name, relay in zip(("native", "libsrtp"), relays, strict=False):
             relay.grow(flows)
-            loops[name] = relay.loop(PAYLOAD, chunk)
+            loops[name] = relay.loop(PAYLOAD, CHUNK)
         kind = "none" if hears == speaks == "RTP" else suite
         setting = Setting("relay", f"{hears} to {speaks}", kind, PAYLOAD, flows, BATCH)
-        compare(benchmark, setting, loops, chunk)
+        compare(benchmark, setting, loops, CHUNK)
     finally:
         for relay in relays:
             relay.close()
