@@ -213,7 +213,8 @@ def test_every_native_file_is_in_the_table() -> None:
 def record_octets() -> dict[str, int]:
     """Octets of one record of each arena, with at least one of each in use."""
     sender = Sender("AES_CM_128_HMAC_SHA1_80", bytes(range(30)), window=2048)
-    sender.protect(bytes([0x80]) + bytes(11))
+    for ssrc in range(2):  # the first source lies in the context
+        sender.protect(bytes([0x80]) + bytes(10) + bytes([ssrc]))
     with MediaGateway(workers=1, engine="memory", threaded=False) as gateway:
         gateway.open_leg(LegSettings(type="route"))
         return {name: arena["octets"] // arena["live"] for name, arena in _native.memory_use()["arenas"].items()}
