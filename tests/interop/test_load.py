@@ -35,9 +35,10 @@ def rtpengine(tmp_path: Path) -> Iterator[Rtpengine]:
     """In userspace, without its kernel module, with room for three calls: two port pairs each."""
     ng, first = Address("127.0.0.1", free_block(2)), free_block(12)
     log = tmp_path / "rtpengine.log"
-    command = [require_peer("rtpengine"), "--foreground", "--table=-1", "--interface=127.0.0.1", f"--listen-ng={ng}",
-               f"--port-min={first}", f"--port-max={first + 11}", "--num-threads=1", "--log-stderr", "--log-level=4",
-               f"--pidfile={tmp_path / 'pid'}"]  # fmt: skip
+    command = [require_peer("rtpengine"), "--foreground", "--config-file=none", "--table=-1", "--num-threads=1",
+               "--interface=127.0.0.1", "--interface=::1", f"--listen-ng={ng}",
+               f"--port-min={first}", f"--port-max={first + 11}",
+               "--log-stderr", "--log-level=4", f"--pidfile={tmp_path / 'pid'}"]  # fmt: skip
     with running(command, log) as process:
         client = NgClient(ng, tries=50, seconds=0.2)
         try:
@@ -74,6 +75,13 @@ def test_rtpengine_relays_what_was_signaled(rtpengine: Rtpengine, suites: tuple[
         assert ("passthrough" in result.target["description"]) == (suites[0] is not None and suites[0] == suites[1])
         assert result.cpu is not None
         assert result.cpu.target_ns is not None
+
+
+@pytest.mark.peer("rtpengine")
+def test_an_ipv6_side_of_rtpengine(rtpengine: Rtpengine) -> None:
+    result = run(small(callee_address="::1"), rtpengine.settings)
+    assert result.verdict == "passed", result.reasons
+    assert result.counters["received"] == 150
 
 
 @pytest.mark.peer("rtpengine")
