@@ -21,7 +21,14 @@ SHOWN_ELSEWHERE = frozenset(
     {"planned", "sent", "sent_octets", "warmup_sent", "received", "received_octets", "warmup_received", "verified",
      "lost", "rtcp_sent", "rtcp_received", *FAULTS, *VOIDS}
 )  # fmt: skip
-VERDICT_STYLES = {"passed": "green", "found": "green", "pass": "green", "void": "yellow", "generator-limit": "yellow"}
+VERDICT_STYLES = {
+    "passed": "green",
+    "found": "green",
+    "pass": "green",
+    "void": "yellow",
+    "generator-limit": "yellow",
+    "unconfirmed": "yellow",
+}
 PLAN_ROWS = 8
 
 

@@ -130,9 +130,11 @@ class SearchResult:
 
     @property
     def verdict(self) -> str:
-        """``found`` where each limit has a load; else ``all-failed``, or ``generator-limit`` if void trials hid it."""
+        """``found`` where each limit has a load that passed as often as was asked for, ``unconfirmed`` where it did not
+        come to that; without a load ``all-failed``, or ``generator-limit`` if void trials hid it."""
         if all(each.calls for each in self.found):
-            return "found"
+            confirmed = all(each.confirmed >= self.settings.confirm for each in self.found)
+            return "found" if confirmed else "unconfirmed"
         return (
             "generator-limit" if any(not e.calls and e.limited_by == "generator" for e in self.found) else "all-failed"
         )

@@ -119,7 +119,7 @@ def test_trials_are_bounded() -> None:
     found = find(limited(333), trials_max=4)
     assert len(found.trials) == 4
     assert found.found[0].calls <= 333
-    assert found.found[0].limited_by == "trials"
+    assert (found.found[0].limited_by, found.found[0].confirmed, found.verdict) == ("trials", 0, "unconfirmed")
 
 
 def test_a_gateway_that_leaks_fails_without_loss() -> None:
