@@ -196,3 +196,20 @@ def leg_numbers(const uint8_t[::1] snapshot not None, uint32_t position, uint64_
         endpoint_tuple(&leg.remote),
         endpoint_tuple(&leg.remote_rtcp),
     )
+
+
+def source_marks(list numbers not None, uint64_t reports):
+    """Octets for each leg that change when a source comes or goes, and with every `reports` RTCP packets sent."""
+    cdef uint64_t[6] mark
+    cdef leg_record *leg
+    marks = []
+    for number in numbers:
+        leg = leg_at(number)
+        mark[0] = <uint64_t>leg.has_source << 32 | leg.ssrc
+        mark[1] = counter_of(leg, RTP, COUNT_SSRC_CHANGES)[0]
+        mark[2] = counter_of(leg, RTP, COUNT_SOURCE_RESTARTS)[0]
+        mark[3] = counter_of(leg, RTP, COUNT_SSRC_COLLISIONS)[0]
+        mark[4] = counter_of(leg, RTCP, COUNT_RX_PACKETS)[0] != 0
+        mark[5] = counter_of(leg, RTCP, COUNT_TX_PACKETS)[0] // reports
+        marks.append((<char *>mark)[:sizeof(mark)])
+    return marks

@@ -204,19 +204,17 @@ class _Daemon:
                 self._reloading = False
                 await self._reload()
             now = loop.time()
-            if now >= min(show_at, keep_at):
-                statistics = self.statistics()
-                if now >= show_at:
-                    show_at = max(show_at + self._options.interval, now)
-                    self._output.reading(statistics, self._take_events())
-                if now >= keep_at:
-                    keep_at = max(keep_at + KEEP_SECONDS, now)
-                    await self._keep(statistics)
+            if now >= show_at:
+                show_at = max(show_at + self._options.interval, now)
+                self._output.reading(self.statistics(), self._take_events())
+            if now >= keep_at:
+                keep_at = max(keep_at + KEEP_SECONDS, now)
+                await self._keep()
 
-    async def _keep(self, statistics: GatewayStatistics) -> None:
+    async def _keep(self) -> None:
         """On disk in another thread: a slow disk holds up no signal."""
         try:
-            await asyncio.to_thread(self._relay.keep_states, statistics, self._gate)
+            await asyncio.to_thread(self._relay.keep_states, self._gate)
             self._keeping = True
         except StateError as error:
             if self._keeping:

@@ -25,7 +25,6 @@ from srtpgw.media.gateway import SRTCP_SKIP, MediaGateway
 from srtpgw.media.keys import same_keys
 from srtpgw.media.leg import LegSettings
 from srtpgw.media.session import Leg, Session
-from srtpgw.media.statistics import GatewayStatistics, LegStatistics
 from srtpgw.media.store import FRESH, Keys, Resumption, SendingStates
 from srtpgw.srtp import fingerprint
 
@@ -62,7 +61,7 @@ class _Running:
     config: SessionConfig
     legs: tuple[Leg, Leg]
     session: Session
-    sources: tuple[object, ...] = ()  # what tells that a source came or went since the state was kept
+    sources: tuple[bytes, ...] = ()  # what tells that a source came or went since the state was kept
 
     def sending(self) -> Iterator[tuple[Keys, Leg]]:
         return ((self.config.legs[number].transmit_keys, self.legs[number]) for number in sending_legs(self.config))
@@ -154,17 +153,17 @@ class Relay:
         changes.unsaved, self._unsaved = self._unsaved, []
         return changes
 
-    def keep_states(self, statistics: GatewayStatistics, gate: AbstractContextManager[Any] | None = None) -> None:
+    def keep_states(self, gate: AbstractContextManager[Any] | None = None) -> None:
         """Note the sending state of sessions where a source came or changed since the last time. The gateway is asked
         inside ``gate``; the disk is not waited for in it."""
         if self._states is None or not self._keeps_state:
             return
-        by_leg = {leg.id: leg for leg in statistics.legs}
         kept: list[tuple[Keys, bytes]] = []
-        seen: list[tuple[_Running, tuple[object, ...]]] = []
+        seen: list[tuple[_Running, tuple[bytes, ...]]] = []
         with gate or nullcontext():
+            marks = self._gateway.source_marks(SRTCP_KEEP)
             for running in self._running.values():
-                sources = tuple(_sources(by_leg[leg.id]) for leg in running.legs if leg.id in by_leg)
+                sources = tuple(marks[leg.id] for leg in running.legs if leg.id in marks)
                 if sources != running.sources:
                     seen.append((running, sources))
                     kept += [(keys, leg.export_sending_state()) for keys, leg in running.sending()]
@@ -422,13 +421,6 @@ def _differences(old: LegSettings, new: LegSettings) -> dict[str, Any]:
 
 def _same(old: SessionConfig, new: SessionConfig) -> bool:
     return not any(_differences(*legs) for legs in zip(old.legs, new.legs, strict=True))
-
-
-def _sources(leg: LegStatistics) -> tuple[object, ...]:
-    """What changes when a source comes or goes at a leg, and now and then as it sends SRTCP."""
-    rtp = leg.rtp
-    sent = leg.rtcp.sent_packets // SRTCP_KEEP
-    return rtp.ssrc, rtp.ssrc_changes, rtp.source_restarts, rtp.ssrc_collisions, leg.rtcp.received_packets > 0, sent
 
 
 def _prints(keys: Keys) -> set[bytes]:

@@ -224,6 +224,11 @@ class MediaGateway:
         records = _native.snapshot_legs(list(self._legs))
         return GatewayStatistics(labels, records, _native.now_ns(), [worker.numbers() for worker in self._workers])
 
+    def source_marks(self, reports: int) -> dict[int, bytes]:
+        """By leg, octets that change when a source comes or goes there, and with every ``reports`` RTCP packets that it
+        sends. Far cheaper than statistics."""
+        return dict(zip(self._legs, _native.source_marks(list(self._legs), reports), strict=True))
+
     def events(self) -> list[Event]:
         """What happened since the last call, each event once, oldest first per worker."""
         _native.take_event_fd(self._event_fd)

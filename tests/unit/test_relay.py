@@ -198,13 +198,13 @@ def test_sources_are_kept_as_they_come(bench: Bench, ports: list[int], ends: End
     bench.open(HEAD + one(ports))
     state = bench.base / "relay.toml.state"
     before = state.read_bytes()
-    bench.relay.keep_states(bench.gateway.statistics())
+    bench.relay.keep_states()
     ends.from_trunk(1)
-    bench.relay.keep_states(bench.gateway.statistics())
+    bench.relay.keep_states()
     after = state.read_bytes()
     assert after != before
     ends.from_trunk(2)
-    bench.relay.keep_states(bench.gateway.statistics())
+    bench.relay.keep_states()
     assert state.read_bytes() == after  # the same source: nothing new to know
 
 
@@ -221,7 +221,7 @@ def test_srtcp_is_kept_before_it_passes_what_a_crash_skips(
         for _ in range(16):
             trunk.sendto(b"\x80\xc9\0\1SSRC", ("127.0.0.1", ports[1] + 1))
             phone.recv(2048)
-            bench.relay.keep_states(bench.gateway.statistics())
+            bench.relay.keep_states()
             kept.add(state.read_bytes())
     assert 4 <= len(kept) <= 7
 

@@ -164,8 +164,8 @@ def test_sources_are_kept_again_when_the_disk_refused(
     with monkeypatch.context() as patch:
         patch.setattr("srtpgw.media.store._replace", full)
         with pytest.raises(StateError):
-            bench.relay.keep_states(bench.gateway.statistics())
-    bench.relay.keep_states(bench.gateway.statistics())
+            bench.relay.keep_states()
+    bench.relay.keep_states()
     assert (bench.base / "relay.toml.state").read_bytes() != before
 
 
