@@ -1,5 +1,8 @@
 # What srtpgw.srtp and the gateway hold: a Context owns an SRTP and an SRTCP context of the arenas.
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.tuple cimport PyTuple_GET_ITEM
+
 cdef enum:
     API_PACKET_MAX = 65536      # octets, before protection
     API_OVERHEAD = 512          # tag, index, MKI and SRTP_TAIL_ROOM, rounded up
@@ -216,34 +219,74 @@ cdef void run_packets(srtp_packet *packets, uint32_t count, bint sender, uint64_
         unprotect_batch(packets, count, &API_JOBS, now_ns)
 
 
-def run_many(list pairs not None, bint sender, uint64_t now_ns):
-    """[(Context, packet), ...] in one batch: bytes or the drop reason's number each, in order. RTCP is told from RTP by
-    its packet type (RFC 5761 4)."""
-    cdef srtp_packet[API_BATCH] packets
-    cdef Py_ssize_t done = 0, total = len(pairs), i, count
-    cdef uint8_t *room
-    cdef Context context
-    cdef bytes octets
-    cdef bint rtcp
-    results = []
-    taken = []
-    for context, packet in pairs:  # all that may run Python comes before the shared buffer is touched
-        if context.sender != sender:
+cdef class Direction:
+    """A sender or receiver of srtpgw.srtp: what run_many() takes its context from without a look-up by name."""
+    cdef public Context context
+
+
+cdef inline Context context_of(object pair):
+    """The context of a (Direction, packet) pair that was checked."""
+    return (<Direction>PyTuple_GET_ITEM(pair, 0)).context
+
+
+cdef inline bint takes(Context context, bint sender):
+    return context is not None and context.sender == sender
+
+
+cdef list checked_pairs(object pairs, bint sender):
+    """`pairs` as a list of (Direction, bytes) tuples. Whatever may run Python does so here, before the shared buffer is
+    touched: a packet that is no bytes object, or an iterator."""
+    cdef list given = pairs if type(pairs) is list else list(pairs)
+    cdef bint plain = True
+    for pair in given:
+        if type(pair) is not tuple or len(<tuple>pair) != 2 or type((<tuple>pair)[1]) is not bytes:
+            plain = False
+            break
+    if not plain:
+        given = [(direction, bytes(packet)) for direction, packet in given]
+    for pair in given:
+        if not isinstance((<tuple>pair)[0], Direction) or not takes(context_of(pair), sender):
             raise TypeError("protect takes senders, unprotect takes receivers")
-        taken.append((context, bytes(packet)))
+    return given
+
+
+cdef void take_pairs(srtp_packet *packets, list pairs, Py_ssize_t first, Py_ssize_t count, bint sender) noexcept:
+    """The packets of a batch, side by side in the shared buffer."""
+    cdef uint8_t *room = API_ROOM
+    cdef const uint8_t *octets
+    cdef Py_ssize_t i
+    cdef bint rtcp
+    for i in range(count):
+        pair = pairs[first + i]
+        packet = <bytes>PyTuple_GET_ITEM(pair, 1)
+        octets = <const uint8_t *>PyBytes_AS_STRING(packet)
+        rtcp = PyBytes_GET_SIZE(packet) > 1 and 192 <= octets[1] <= 223
+        take_packet(&packets[i], context_of(pair).number[rtcp], packet, rtcp, sender, room)
+        prefetch_context(packets[i].context)
+        room += (packets[i].len + API_OVERHEAD + 63) & ~<size_t>63
+    for i in range(count):
+        prefetch_key(packets[i].context)
+
+
+def run_many(pairs not None, bint sender, uint64_t now_ns, refuse not None):
+    """[(Direction, packet), ...] in one batch: bytes, or what `refuse` makes of a drop reason's number, in order. RTCP
+    is told from RTP by its packet type (RFC 5761 4)."""
+    cdef srtp_packet[API_BATCH] packets
+    cdef list given = checked_pairs(pairs, sender)
+    cdef Py_ssize_t done = 0, total = len(given), i, count
+    cdef list results = [None] * total
+    cdef bint refused = False
     while done < total:
         count = min(API_BATCH, total - done)
-        room = API_ROOM
-        for i in range(count):
-            context, octets = taken[done + i]
-            rtcp = len(octets) > 1 and 192 <= (<const uint8_t *><const char *>octets)[1] <= 223
-            take_packet(&packets[i], context.number[rtcp], octets, rtcp, sender, room)
-            room += (packets[i].len + API_OVERHEAD + 63) & ~<size_t>63
+        take_pairs(packets, given, done, count, sender)
         run_packets(packets, <uint32_t>count, sender, now_ns)
-        for i in range(count):
+        for i in range(count):  # makes nothing that the garbage collector counts: it might run Python
             if packets[i].verdict == DROP_NONE:
-                results.append((<char *>packets[i].data)[:packets[i].len])
+                results[done + i] = PyBytes_FromStringAndSize(<char *>packets[i].data, packets[i].len)
             else:
-                results.append(packets[i].verdict)
+                results[done + i] = packets[i].verdict
+                refused = True
         done += count
+    if refused:
+        return [refuse(result) if type(result) is int else result for result in results]
     return results

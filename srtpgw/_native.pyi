@@ -1,7 +1,9 @@
 """The native module: kernels, SRTP contexts, packet loop (ext/README.md). Callers use srtpgw.srtp and srtpgw.media."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+_Refused = TypeVar("_Refused")
 
 Buffer = bytes | bytearray | memoryview
 Endpoint = tuple[int, bytes, int, int] | tuple[()]
@@ -25,7 +27,9 @@ def derive_keys(
     key: Buffer, salt: Buffer, r: int, rtcp: bool, key_length: int, auth_length: int, salt_length: int
 ) -> tuple[bytes, bytes, bytes]: ...
 def use_provider(functions: Mapping[str, int]) -> None: ...
-def run_many(pairs: Sequence[tuple[Context, Buffer]], sender: bool, now_ns: int) -> list[bytes | int]: ...
+def run_many(
+    pairs: Iterable[tuple[Direction, Buffer]], sender: bool, now_ns: int, refuse: Callable[[int], _Refused]
+) -> list[bytes | _Refused]: ...
 
 LEG_CAPACITY: int
 
@@ -58,6 +62,9 @@ class Context:
     def rename_unknown(self) -> None: ...
     def export_state(self) -> bytes: ...
     def restore_state(self, state: bytes) -> None: ...
+
+class Direction:
+    context: Context
 
 class Worker:
     def __init__(

@@ -215,11 +215,11 @@ def _libsrtp_session(suite: str, keys: Sequence[MasterKey], options: Mapping[str
     return session, session.address
 
 
-class _Direction:
+class _Direction(_native.Direction):
     """What senders and receivers share."""
 
     _is_sender: bool
-    __slots__ = ("_made_with", "_spent", "context", "provider", "suite")
+    __slots__ = ("_made_with", "_spent", "provider", "suite")
 
     def _open(self, suite: str, keys: Keys, provider: Provider, options: Mapping[str, Any]) -> None:
         self.suite = _suite(suite)
@@ -416,23 +416,17 @@ class Receiver(_Direction):
         return self._run(wire, True, now, True)
 
 
-def _many(pairs: Iterable[tuple[_Direction, Buffer]], sender: bool, now: int) -> list[bytes | SrtpError]:
-    contexts = [(direction.context, packet) for direction, packet in pairs]
-    results = _native.run_many(contexts, sender, now)
-    return [_error(result) if isinstance(result, int) else result for result in results]
-
-
 def protect_many(pairs: Iterable[tuple[Sender, Buffer]]) -> list[bytes | SrtpError]:
     """Protect a batch over many keys and suites; RTP and RTCP may be mixed (told apart as in RFC 5761 4).
 
     One result per pair, in order: the packet, or the SrtpError that a single call would raise.
     """
-    return _many(pairs, True, 0)
+    return _native.run_many(pairs, True, 0, _error)
 
 
 def unprotect_many(pairs: Iterable[tuple[Receiver, Buffer]], *, now: int | None = None) -> list[bytes | SrtpError]:
     """Unprotect a batch; as `protect_many`."""
-    return _many(pairs, False, _native.now_ns() if now is None else now)
+    return _native.run_many(pairs, False, _native.now_ns() if now is None else now, _error)
 
 
 def derive_session_keys(

@@ -19,7 +19,7 @@ from model.suites import SUITES
 from model.window import SEQUENCE, Key
 from support import campaign
 
-from srtpgw.srtp import Receiver, Sender, protect_many, unprotect_many
+from srtpgw.srtp import Receiver, ReplayError, Sender, protect_many, unprotect_many
 
 ROUNDS = campaign(2000)
 SIZES = (1, 2, 3, 7, 8, 15, 16, 17, 63, 64, 65, 128, 200)
@@ -250,3 +250,41 @@ def test_an_empty_batch_and_the_wrong_direction() -> None:
     with pytest.raises(TypeError):
         unprotect_many([(sender, packet.rtp(1, 1))])  # type: ignore[list-item]
     assert isinstance(sender.protect(packet.rtp(1, 1)), bytes)  # nothing was sent by the call that was refused
+
+
+class Reentrant(bytes):
+    """A packet that uses the same buffers while it is asked for its octets."""
+
+    other: Sender
+
+    def __bytes__(self) -> bytes:
+        self.other.protect(packet.rtp(1, 9, b"\xff" * 500))
+        assert len(protect_many([(self.other, packet.rtp(n, 8, b"\xfe" * 500)) for n in range(64)])) == 64
+        return bytes(memoryview(self))
+
+
+def test_pairs_and_packets_of_every_kind() -> None:
+    """Lists, iterators, buffers: what runs Python is over before the first packet is copied."""
+    key = bytes(range(30))
+    batched, single = (Sender("AES_CM_128_HMAC_SHA1_80", key) for _ in range(2))
+    plains = [packet.rtp(n, 1, bytes([n]) * n) for n in range(1, 131)]
+    expected = [single.protect(plain) for plain in plains]
+    reentrant = Reentrant(plains[100])
+    reentrant.other = Sender("AES_CM_128_HMAC_SHA1_80", bytes(30))
+    wires = protect_many((batched, plain) for plain in plains[:50])
+    wires += protect_many([[batched, bytearray(plain)] for plain in plains[50:90]])  # type: ignore[misc]
+    wires += protect_many([(batched, memoryview(plain)) for plain in plains[90:100]])
+    wires += protect_many(((batched, plains[99]), (batched, reentrant), *((batched, plain) for plain in plains[101:])))
+    assert isinstance(wires.pop(100), ReplayError)
+    assert wires == expected
+
+
+@pytest.mark.parametrize("pair", [(1, b""), (None, b""), (Sender.__new__(Sender), b"")])
+def test_pairs_that_are_none(pair: tuple[Sender, bytes]) -> None:
+    sender = Sender("AES_CM_128_HMAC_SHA1_80", bytes(30))
+    plain = packet.rtp(1, 1)
+    with pytest.raises(TypeError, match="senders"):
+        protect_many([(sender, plain), pair])
+    with pytest.raises(ValueError, match="unpack"):
+        protect_many([(sender, plain), (sender, plain, 3)])  # type: ignore[list-item]
+    assert isinstance(sender.protect(plain), bytes)  # nothing was sent by the calls that were refused
