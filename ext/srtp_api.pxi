@@ -7,6 +7,7 @@ cdef enum:
     API_PACKET_MAX = 65536      # octets, before protection
     API_OVERHEAD = 512          # tag, index, MKI and SRTP_TAIL_ROOM, rounded up
     API_BATCH = 64
+    API_OCTETS = ENGINE_HEAD_ROOM + API_BATCH * (API_PACKET_MAX + 2 * API_OVERHEAD)
 
 cdef uint8_t *API_ROOM          # one buffer for all calls: they hold the GIL
 cdef job_batch API_JOBS

@@ -2,14 +2,12 @@
 
 KERNELS = chosen_kernels(os.environ.get("SRTPGW_KERNELS", "").encode())
 state_open(os.urandom(8))
-API_ROOM = <uint8_t *>mmap(
-    NULL, API_BATCH * (API_PACKET_MAX + 2 * API_OVERHEAD), PROT_READ | PROT_WRITE,
-    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0
-)
+API_ROOM = <uint8_t *>mmap(NULL, API_OCTETS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
 if <void *>API_ROOM == <void *>-1:
     raise MemoryError("cannot reserve packet buffers")
-madvise(API_ROOM, API_BATCH * (API_PACKET_MAX + 2 * API_OVERHEAD), MADV_DONTDUMP)
-madvise(API_ROOM, API_BATCH * (API_PACKET_MAX + 2 * API_OVERHEAD), MADV_WIPEONFORK)
+madvise(API_ROOM, API_OCTETS, MADV_DONTDUMP)
+madvise(API_ROOM, API_OCTETS, MADV_WIPEONFORK)
+API_ROOM += ENGINE_HEAD_ROOM
 DROP_NAMES = tuple(srtpgw_drop_names[i].name.decode() for i in range(DROP_COUNT))
 DROP_HELP = tuple(srtpgw_drop_names[i].help.decode() for i in range(DROP_COUNT))
 COUNTER_NAMES = tuple(srtpgw_counter_names[i].name.decode() for i in range(COUNTER_COUNT))

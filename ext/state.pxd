@@ -148,6 +148,7 @@ cdef extern from "engine/engine.h" nogil:
     enum:
         ENGINE_BATCH
         ENGINE_FRAME_MAX
+        ENGINE_HEAD_ROOM
         ENGINE_SENT
         ENGINE_QUEUE_FULL
         ENGINE_UNREACHABLE

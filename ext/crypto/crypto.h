@@ -45,7 +45,9 @@ typedef struct srtp_key {
  *
  * For GCM auth_len is the AAD in clear and equals clear_len. For CM auth_len covers the ciphertext too.
  * data[clear_len .. clear_len + cipher_len) is encrypted; cipher_len 0 authenticates only.
- * data and tag need no alignment. tag_len 0 (CM only) leaves the packet unauthenticated. */
+ * data and tag need no alignment. tag_len 0 (CM only) leaves the packet unauthenticated. The 64 octets before data had
+ * better be mapped: masked loads reach over them, and where those would fault it takes the CPU long to see that all is
+ * well. */
 typedef struct srtp_job {
     const srtp_key *key;
     uint8_t *data;
