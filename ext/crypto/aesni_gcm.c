@@ -32,8 +32,10 @@ enum {
 #pragma GCC target("aes,pclmul,ssse3,sse4.1")
 #endif
 
-/* Inlined everywhere: the direction is a constant then, and arrays of blocks stay in registers. */
+/* Inlined and unrolled everywhere: the direction is a constant then, and arrays of blocks stay in registers. Otherwise
+ * keystream would be left on the stack. */
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 8")
 
 INLINE __m128i load(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
 
@@ -111,6 +113,7 @@ void srtp_aesni_set_ghash_key(srtp_key *key, const uint8_t h[SRTP_BLOCK]) {
 INLINE void encrypt_round(__m128i b[GROUP], size_t from, const uint8_t *round_key) {
     __m128i k = load(round_key);
 
+    UNROLLED
     for (size_t i = from; i < GROUP; i++) {
         b[i] = _mm_aesenc_si128(b[i], k);
     }
@@ -121,10 +124,12 @@ INLINE void encrypt_round(__m128i b[GROUP], size_t from, const uint8_t *round_ke
 INLINE void set_counters(__m128i b[GROUP], size_t from, __m128i iv, uint32_t number, int is_first) {
     __m128i v = _mm_set_epi32((int)__builtin_bswap32(is_first ? (uint8_t)number : number), 0, 0, 0);
 
+    UNROLLED
     for (size_t i = from; i < GROUP; i++) {
         b[i] = _mm_xor_si128(iv, _mm_add_epi32(v, _mm_set_epi32((int)(i << 24), 0, 0, 0)));
     }
     if (!is_first && __builtin_expect((uint8_t)(number + GROUP - 1) < GROUP - 1, 0)) {
+        UNROLLED
         for (size_t i = from; i < GROUP; i++) {
             b[i] = _mm_xor_si128(iv, _mm_set_epi32((int)__builtin_bswap32(number + (uint32_t)i), 0, 0, 0));
         }
@@ -141,6 +146,7 @@ INLINE __m128i encrypt_and_hash(const srtp_job *job, uint32_t number, __m128i b[
     product sum = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
 
     set_counters(b, from, _mm_xor_si128(cut(load(job->iv), IV_LEN), load(key->schedule)), number, !hashes);
+    UNROLLED
     for (size_t i = 0; i < GROUP; i++, round_key += SRTP_BLOCK) {
         encrypt_round(b, from, round_key);
         if (hashes) {
@@ -150,6 +156,7 @@ INLINE __m128i encrypt_and_hash(const srtp_job *job, uint32_t number, __m128i b[
     for (; round_key < last; round_key += SRTP_BLOCK) {
         encrypt_round(b, from, round_key);
     }
+    UNROLLED
     for (size_t i = from; i < GROUP; i++) {
         b[i] = _mm_aesenclast_si128(b[i], end);
     }
@@ -197,6 +204,7 @@ INLINE void put_aad(const row *r, __m128i x[GROUP]) {
     size_t before = blocks > r->lead + 1 ? blocks - r->lead - 1 : 0;
     __m128i sum = _mm_setzero_si128();
 
+    UNROLLED
     for (size_t i = 0; i < GROUP; i++) {
         x[i] = _mm_setzero_si128();
     }
@@ -227,6 +235,7 @@ INLINE void cross_end(const row *r, size_t group, uint8_t *out, const __m128i b[
     const uint8_t *place = r->start + group * SPAN;
     size_t first = group == 0 ? r->lead + 1 : 0, end = group == r->groups - 1 ? GROUP - 1 : GROUP;
 
+    UNROLLED
     for (size_t i = 0; i < GROUP; i++) {
         if (i >= first && i < end) {
             size_t len = i == GROUP - 2 && end < GROUP ? r->rest : SRTP_BLOCK;
@@ -244,11 +253,13 @@ INLINE __m128i cross_first(const row *r, uint8_t *out, __m128i x[GROUP], int pro
     if (r->lead < GROUP / 2) {
         (void)encrypt_and_hash(r->job, number, b, 0, x, 0);
     } else {
+        UNROLLED
         for (size_t i = 0; i < GROUP / 2; i++) {
             b[i] = _mm_setzero_si128();
         }
         (void)encrypt_and_hash(r->job, number, b, GROUP / 2, x, 0);
     }
+    UNROLLED
     for (size_t i = 0; i < GROUP; i++) {
         mask = i == r->lead ? b[i] : mask;
     }
@@ -276,6 +287,7 @@ INLINE __m128i pass(const row *r, uint8_t *out, size_t wrap, int protect) {
         __asm__("" : "+m"(x));
         before = encrypt_and_hash(job, number, b, 0, x, 1);
         if (group < r->groups - 1) {
+            UNROLLED
             for (size_t i = 0; i < GROUP; i++) {
                 x[i] = cross(place + i * SRTP_BLOCK, to + i * SRTP_BLOCK, b[i], SRTP_BLOCK, protect);
             }
@@ -287,6 +299,7 @@ INLINE __m128i pass(const row *r, uint8_t *out, size_t wrap, int protect) {
     }
     x[GROUP - 1] = _mm_xor_si128(x[GROUP - 1], lengths);
     sum = multiply(x[0], power(job->key, 0));
+    UNROLLED
     for (size_t i = 1; i < GROUP; i++) {
         sum = multiply_add(sum, x[i], power(job->key, i));
     }

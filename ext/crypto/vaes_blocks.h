@@ -21,9 +21,10 @@ enum {
 _Static_assert(SRTP_GHASH_POWERS == LANES * GROUP, "powers for one group of registers");
 _Static_assert(offsetof(srtp_key, powers) % SPAN == 0, "powers are loaded as aligned registers");
 
-/* Inlined everywhere: counts of registers and the direction are constants then, and arrays of registers stay in
- * registers. */
+/* Inlined and unrolled everywhere: counts of registers and the direction are constants then, and arrays of registers
+ * stay in registers. Otherwise keystream would be left on the stack. */
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 16")
 
 /* --- registers */
 
@@ -97,6 +98,7 @@ INLINE __m512i power(const uint8_t *powers, size_t from_end, int is_last_group) 
 INLINE product hash(const uint8_t *powers, const __m512i *x, size_t count, int is_last_group) {
     product sum = multiply(x[0], power(powers, count, is_last_group));
 
+    UNROLLED
     for (size_t i = 1; i < count; i++) {
         sum = multiply_add(sum, x[i], power(powers, count - i, is_last_group));
     }
@@ -108,6 +110,7 @@ INLINE product hash(const uint8_t *powers, const __m512i *x, size_t count, int i
 INLINE void encrypt_round(__m512i *b, size_t count, const uint8_t *round_key) {
     __m512i k = broadcast(round_key);
 
+    UNROLLED
     for (size_t i = 0; i < count; i++) {
         b[i] = _mm512_aesenc_epi128(b[i], k);
     }
@@ -118,10 +121,15 @@ INLINE void encrypt_end(const srtp_key *key, __m512i *b, size_t count) {
     const uint8_t *schedule = key->schedule;
     __m512i k = broadcast(schedule + (size_t)key->rounds * SRTP_BLOCK);
 
-    for (size_t round = 10; round < key->rounds; round += 2) {
-        encrypt_round(b, count, schedule + round * SRTP_BLOCK);
-        encrypt_round(b, count, schedule + (round + 1) * SRTP_BLOCK);
+    if (key->rounds > 10) {
+        encrypt_round(b, count, schedule + 10 * SRTP_BLOCK);
+        encrypt_round(b, count, schedule + 11 * SRTP_BLOCK);
     }
+    if (key->rounds > 12) {
+        encrypt_round(b, count, schedule + 12 * SRTP_BLOCK);
+        encrypt_round(b, count, schedule + 13 * SRTP_BLOCK);
+    }
+    UNROLLED
     for (size_t i = 0; i < count; i++) {
         b[i] = _mm512_aesenclast_epi128(b[i], k);
     }
@@ -129,6 +137,7 @@ INLINE void encrypt_end(const srtp_key *key, __m512i *b, size_t count) {
 
 /* Counter blocks, already added to the first round key, to keystream. */
 INLINE void encrypt(const srtp_key *key, __m512i *b, size_t count) {
+    UNROLLED
     for (size_t round = 1; round < 10; round++) {
         encrypt_round(b, count, key->schedule + round * SRTP_BLOCK);
     }

@@ -205,12 +205,14 @@ INLINE __m512i begin(const row *r, __m512i *b, __m512i *x, size_t count, int is_
     __m512i aad = aad_of(r), iv = iv_of(r->job), data[GROUP], mask;
     const uint8_t *numbers = (const uint8_t *)first_numbers + shift(r->lead);
 
+    UNROLLED
     for (size_t i = 0; i < count; i++) {
         b[i] = _mm512_xor_si512(iv, load(numbers + SPAN * i));
         data[i] = get(r, i, i == 0, is_all && i == count - 1);
     }
     encrypt(r->job->key, b, count);
     mask = reverse(_mm512_and_si512(b[0], load((const uint8_t *)first_lane + shift(r->lead))));
+    UNROLLED
     for (size_t i = 0; i < count; i++) {
         __mmask64 payload = payload_of(r, i == 0, is_all && i == count - 1);
 
@@ -240,6 +242,7 @@ INLINE void put_tag(const srtp_job *job, __m128i tag) { _mm_storeu_si128((__m128
 /* --- packets of one group */
 
 INLINE void put_all(const row *r, const __m512i *b, size_t count) {
+    UNROLLED
     for (size_t i = 0; i < count; i++) {
         put(r, r->start + SPAN * i, b[i], i == 0, i == count - 1);
     }
@@ -284,10 +287,12 @@ INLINE void leave(const row *r, uint8_t *place, __m512i v, int is_first, int is_
 INLINE __m512i begin_long(const row *r, uint8_t *out, __m512i x[GROUP], size_t count, enum mode mode) {
     __m512i b[GROUP], mask;
 
+    UNROLLED
     for (size_t i = 0; i < GROUP - count; i++) {
         x[i] = _mm512_setzero_si512();
     }
     mask = begin(r, b, x + GROUP - count, count, 0, mode == PROTECT);
+    UNROLLED
     for (size_t i = 0; i < count; i++) {
         leave(r, out + SPAN * i, b[i], i == 0, 0, mode);
     }
@@ -320,10 +325,12 @@ INLINE __m128i pass(const row *r, size_t registers, uint8_t *out, enum mode mode
         __m512i b[GROUP], iv = iv_of(r->job), sum;
 
         group_counters(b, &v, number);
+        UNROLLED
         for (size_t k = 0; k < GROUP; k++) {
             b[k] = _mm512_xor_si512(iv, b[k]);
         }
         sum = encrypt_and_hash(key, b, x);
+        UNROLLED
         for (size_t k = 0; k < GROUP; k++) {
             int is_last = k == GROUP - 1;
             __m512i data = get(&part, k, 0, is_last);
