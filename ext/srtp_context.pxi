@@ -243,23 +243,14 @@ cdef void job_rtcp(const srtp_context *context, const srtp_key *key, srtp_job *j
 
 cdef inline void iv_cm(srtp_job *job, uint32_t ssrc, uint64_t index) noexcept nogil:
     """RFC 3711 4.1.1: (salt * 2^16) XOR (SSRC * 2^64) XOR (index * 2^16)."""
-    cdef int i
-    memcpy(job.iv, job.key.salt, 16)
-    for i in range(4):
-        job.iv[4 + i] ^= <uint8_t>(ssrc >> (24 - 8 * i))
-    for i in range(6):
-        job.iv[8 + i] ^= <uint8_t>(index >> (40 - 8 * i))
+    xor64(job.iv, job.key.salt, ssrc)
+    xor64(job.iv + 8, job.key.salt + 8, index << 16)
 
 
 cdef inline void iv_gcm(srtp_job *job, uint32_t ssrc, uint32_t roc, uint16_t sequence) noexcept nogil:
     """RFC 7714 8.1: 00 00 || SSRC || ROC || SEQ, XOR salt."""
-    cdef int i
-    memcpy(job.iv, job.key.salt, 16)
-    for i in range(4):
-        job.iv[2 + i] ^= <uint8_t>(ssrc >> (24 - 8 * i))
-        job.iv[6 + i] ^= <uint8_t>(roc >> (24 - 8 * i))
-    job.iv[10] ^= <uint8_t>(sequence >> 8)
-    job.iv[11] ^= <uint8_t>sequence
+    xor64(job.iv, job.key.salt, <uint64_t>ssrc << 16 | roc >> 16)
+    xor64(job.iv + 8, job.key.salt + 8, <uint64_t>roc << 48 | <uint64_t>sequence << 32)
 
 
 # A batch of jobs on its way to the kernel, sorted by cipher.

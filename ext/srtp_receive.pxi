@@ -4,19 +4,22 @@
 # in order of arrival. Where an earlier packet of the batch moved the state so that a later one's estimate would be
 # another, that one is done again alone. So a batch gives what single calls give.
 
-cdef uint8_t locate_rtp(srtp_context *context, srtp_packet *packet, uint64_t index, srtp_job *job) noexcept nogil:
-    """Fill the job of an SRTP packet under packet.slot's key and `index`."""
-    cdef uint32_t trailer = <uint32_t>context.tag_len + context.mki_len
-    cdef const srtp_key *key = key_at(context.key[packet.slot].number)
-    cdef uint32_t header
+cdef inline uint8_t locate_rtp(const srtp_context *context, const srtp_packet *packet, uint32_t *header) noexcept nogil:
+    """Where the payload of an SRTP packet begins."""
+    cdef uint32_t trailer = trailer_length(context, False)
     if packet.len < RTP_HEADER + trailer:
         return DROP_TOO_SHORT
-    header = rtp_header_length(packet.data, packet.len - trailer)
-    if header == 0:
-        return DROP_MALFORMED
+    header[0] = rtp_header_length(packet.data, packet.len - trailer)
+    return DROP_NONE if header[0] else DROP_MALFORMED
+
+
+cdef inline void open_rtp(const srtp_context *context, const srtp_packet *packet, uint32_t header, uint64_t index,
+                          srtp_job *job) noexcept nogil:
+    """Fill the job of an SRTP packet under packet.slot's key and `index`."""
+    cdef uint32_t trailer = trailer_length(context, False)
+    cdef const srtp_key *key = key_at(context.key[packet.slot].number)
     job_rtp(context, key, job, packet.data, header, packet.len - trailer, index, packet.ssrc)
     job.tag = packet.data + packet.len - (trailer if context.cipher == SRTP_CIPHER_GCM else context.tag_len)
-    return DROP_NONE
 
 
 cdef uint8_t locate_rtcp(srtp_context *context, srtp_packet *packet, srtp_job *job) noexcept nogil:
@@ -89,6 +92,7 @@ cdef uint8_t check_index(srtp_context *context, srtp_packet *packet) noexcept no
 
 cdef uint8_t examine(srtp_context *context, srtp_packet *packet, srtp_job *job) noexcept nogil:
     """Everything before the tag. Fills the job where the verdict is DROP_NONE."""
+    cdef uint32_t header = 0
     cdef uint8_t verdict
     if packet.len < (<uint32_t>RTCP_HEADER if packet.rtcp else <uint32_t>RTP_HEADER):
         return DROP_TOO_SHORT
@@ -96,11 +100,11 @@ cdef uint8_t examine(srtp_context *context, srtp_packet *packet, srtp_job *job) 
     if verdict != DROP_NONE:
         return verdict
     packet.ssrc = load32(packet.data + 4) if packet.rtcp else rtp_ssrc(packet.data)
-    verdict = locate_rtcp(context, packet, job) if packet.rtcp else locate_rtp(context, packet, 0, job)
+    verdict = locate_rtcp(context, packet, job) if packet.rtcp else locate_rtp(context, packet, &header)
     if verdict == DROP_NONE:
         verdict = check_index(context, packet)
     if verdict == DROP_NONE and not packet.rtcp:
-        verdict = locate_rtp(context, packet, packet.index, job)
+        open_rtp(context, packet, header, packet.index, job)
     return verdict
 
 
@@ -143,8 +147,10 @@ cdef bint opens_at(srtp_context *context, srtp_packet *packet, uint64_t index, b
     """Trial authentication of an SRTP packet under another index. The octets change only where it is good and
     verify_only is not set."""
     cdef srtp_job job
-    if locate_rtp(context, packet, index, &job) != DROP_NONE:
+    cdef uint32_t header = 0
+    if locate_rtp(context, packet, &header) != DROP_NONE:
         return False
+    open_rtp(context, packet, header, index, &job)
     job.verify_only = job.verify_only or verify_only
     open_one(context.cipher, &job)
     return job.good != 0

@@ -260,6 +260,16 @@ static inline uint32_t load32(const uint8_t *p) {
 static inline void store32(uint8_t *p, uint32_t v) {
     p[0] = (uint8_t)(v >> 24), p[1] = (uint8_t)(v >> 16), p[2] = (uint8_t)(v >> 8), p[3] = (uint8_t)v;
 }
+/* out = octets ^ v, v in network order: an IV in two steps instead of sixteen */
+static inline void xor64(uint8_t *out, const uint8_t *octets, uint64_t v) {
+    uint64_t word;
+    memcpy(&word, octets, sizeof(word));
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
+    word ^= v;
+    memcpy(out, &word, sizeof(word));
+}
 /* v > 0 */
 static inline uint32_t floor_log2(uint64_t v) { return 63 - (uint32_t)__builtin_clzll(v); }
 

@@ -369,3 +369,4 @@ cdef extern from "state.h" nogil:
     uint16_t load16(const uint8_t *p) noexcept
     uint32_t load32(const uint8_t *p) noexcept
     void store32(uint8_t *p, uint32_t v) noexcept
+    void xor64(uint8_t *out, const uint8_t *octets, uint64_t v) noexcept
