@@ -191,6 +191,15 @@ def keygen(*, suite: str, count: int, as_json: bool) -> None:
     click.echo(json.dumps(keys) if as_json else "\n".join(keys))
 
 
+@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(arguments: tuple[str, ...]) -> None:
+    """Measure gateways side by side (`srtpgw bench --help`)."""
+    from srtpgw.loadtest.bench.cli import bench as command
+
+    command(args=list(arguments), prog_name="srtpgw bench")
+
+
 def _address(text: str | None, option: str) -> Address | None:
     from srtpgw.media.address import Address
 

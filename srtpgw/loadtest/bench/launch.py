@@ -1,0 +1,68 @@
+"""Runs a command inside a network namespace, on given cores, and ends it when the benchmark dies.
+
+    python launch.py --netns /run/netns/NAME --cpus 0,1 --files 65536 -- command argument ...
+
+Started as a file by its path, on the standard library alone, so that nothing of srtpgw is imported before the command
+takes its place. `ip netns exec` would do the first part, but it also gives the command a mount namespace of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import resource
+import signal
+import sys
+
+CLONE_NEWNET = 0x40000000  # linux/sched.h
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def enter_namespace(path: str) -> None:
+    """Move the calling thread into the network namespace behind a path (setns(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.setns(handle, CLONE_NEWNET):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+    finally:
+        os.close(handle)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill us when the thread that started us is gone. It may be gone already."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("the benchmark is gone")
+
+
+def raise_files(wanted: int) -> None:
+    """Let the command open so many descriptors: a port each, and there are thousands."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        roof = wanted if hard == resource.RLIM_INFINITY else max(hard, wanted)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, roof))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--netns")
+    parser.add_argument("--cpus", default="")
+    parser.add_argument("--files", type=int, default=0)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("command", nargs="+")
+    options = parser.parse_args()
+    die_with_parent(options.parent)
+    if options.netns:
+        enter_namespace(options.netns)
+    if options.cpus:
+        os.sched_setaffinity(0, {int(cpu) for cpu in options.cpus.split(",")})
+    if options.files:
+        raise_files(options.files)
+    os.execvp(options.command[0], options.command)  # noqa: S606 - an argument list, no shell
+
+
+if __name__ == "__main__":
+    main()
