@@ -46,7 +46,7 @@ def cost(run: Run, drop: float | None) -> float | None:
     counted = counted_seconds(run)
     if counted is None or drop is None or run["relayed"] <= 0:
         return None
-    return (counted * NANOSECONDS - drop * run["offered"]) / float(run["relayed"])
+    return float((counted * NANOSECONDS - drop * run["offered"]) / run["relayed"])
 
 
 def in_process(run: Run) -> float | None:

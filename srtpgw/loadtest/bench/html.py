@@ -26,7 +26,7 @@ body { margin: 0 auto; padding: 1.5rem; max-width: 88rem; background: var(--grou
 h1 { font-size: 1.6rem; margin: 0 0 .3rem } h2 { font-size: 1.2rem; margin: 2.2rem 0 .4rem }
 h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; font-weight: 600 }
 p { max-width: 60rem; margin: .3rem 0 } .quiet { color: var(--quiet) }
-.charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(30rem, 100%), 1fr)); gap: 1rem 2rem }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(30rem, 100%), 1fr)); gap: 1rem 2rem }
 figure { margin: 0 } svg { width: 100%; height: auto; display: block }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .3rem 0 }

@@ -39,11 +39,18 @@ def die_with_parent(parent: int) -> None:
 
 
 def raise_files(wanted: int) -> None:
-    """Let the command open so many descriptors: a port each, and there are thousands."""
+    """Let the command open so many descriptors, a port each, or as many as this user may have: whoever needs more
+    says so itself."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        roof = wanted if hard == resource.RLIM_INFINITY else max(hard, wanted)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, roof))
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    if hard == resource.RLIM_INFINITY or hard >= wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+    except (ValueError, OSError):  # not without CAP_SYS_RESOURCE
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main() -> None:

@@ -121,7 +121,7 @@ class Bench:
             run.update(repeat=repeat, attempt=attempt)
             judged = figures.outcome(run)
             self.tell(f"{case.id}  {peer.name}  {repeat + 1}/{self.matrix.repeats}: {_short(run, judged)}")
-            if judged == figures.GOOD:
+            if judged in {figures.GOOD, figures.FAILED}:
                 break
         return run
 
