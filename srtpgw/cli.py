@@ -37,7 +37,7 @@ command line or the file is at fault.
 
 
 # Commands with files of their own: where each is found when it is asked for.
-ELSEWHERE = {"load": ("srtpgw.loadtest.command", "load")}
+ELSEWHERE = {"bench": ("srtpgw.loadtest.bench.cli", "bench"), "load": ("srtpgw.loadtest.command", "load")}
 
 
 class _Commands(click.Group):
@@ -189,15 +189,6 @@ def keygen(*, suite: str, count: int, as_json: bool) -> None:
         raise click.BadParameter(f"is not one of {', '.join(relay_suites())}", param_hint="--suite")
     keys = [format_key(generate_key(suite)) for _ in range(count)]
     click.echo(json.dumps(keys) if as_json else "\n".join(keys))
-
-
-@main.command(add_help_option=False, context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def bench(arguments: tuple[str, ...]) -> None:
-    """Measure gateways side by side (`srtpgw bench --help`)."""
-    from srtpgw.loadtest.bench.cli import bench as command
-
-    command(args=list(arguments), prog_name="srtpgw bench")
 
 
 def _address(text: str | None, option: str) -> Address | None:

@@ -20,7 +20,7 @@ LOAD_MAIN = 0.02  # seconds of the load's threads that neither send nor receive
 
 def run(
     cost_ns: float, *, offered: int = 100_000, relayed: int | None = None, foreign: float = 0.0, steal: float = 0.0,
-    void: bool = False, gateway: float | None = 0.1, latency: float = 50.0, failure: str | None = None,
+    verdict: str = "passed", gateway: float | None = 0.1, latency: float = 50.0, failure: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """A run of a gateway that costs ``cost_ns`` per relayed packet, on top of the drop."""
     relayed = offered if relayed is None else relayed
@@ -34,12 +34,12 @@ def run(
     usage = {"seconds": SECONDS, "cores": CORES, "busy": busy, "steal": steal, "user": 0.1, "system": 0.2, "irq": 0.0,
              "softirq": 0.1, "foreign": foreign}  # fmt: skip
     return {
-        "window_seconds": SECONDS, "usage": usage, "threads": threads,
+        "window_seconds": SECONDS, "usage": usage, "threads": threads, "threads_seconds": SECONDS,
         "processes": {"gateway": gateway or 0.0, "observer": OBSERVER, "load": load},
         "gateway_pids": 0 if gateway is None else 1, "offered": offered, "relayed": relayed,
-        "loss_ratio": 1 - relayed / offered, "rejected": 0,
+        "loss_ratio": 1 - relayed / offered,
         "latency_us": {"p50": latency, "p90": latency * 2, "p99": latency * 4, "p99_9": latency * 9},
-        "lateness_us": {"p99": 9.0}, "void": void, "reasons": [], "notes": {}, "failure": failure, "repeat": 0,
+        "lateness_us": {"p99": 9.0}, "verdict": verdict, "reasons": [], "notes": {}, "failure": failure, "repeat": 0,
         "attempt": 0,
     }  # fmt: skip
 

@@ -118,6 +118,9 @@ def test_the_window_of_the_readings_may_be_longer() -> None:
         made["usage"][name] *= 1.05
     for name in made["processes"]:
         made["processes"][name] *= 1.05
+    made["threads_seconds"] *= 1.02
+    for thread in made["threads"]:
+        thread.update(cpu_ns=thread["cpu_ns"] * 1.02, spin_ns=thread["spin_ns"] * 1.02)
     assert figures.cost(made, DROP_NS) == pytest.approx(5000, abs=1)
     assert figures.in_process(made) == pytest.approx(0.1e9 / 100_000)
 
@@ -156,8 +159,10 @@ def test_figures_of_a_case() -> None:
         (run(1), "good"),
         (run(1, foreign=0.051 * SECONDS * CORES), "disturbed"),
         (run(1, steal=0.051 * SECONDS * CORES), "disturbed"),
-        (run(1, void=True), "void"),
-        (run(1, void=True, failure="it ended"), "failed"),
+        (run(1, verdict="void"), "void"),
+        (run(1, verdict="faulty"), "faulty"),
+        (run(1, verdict="loss"), "good"),
+        (run(1, verdict="void", failure="it ended"), "failed"),
     ],
 )
 def test_how_far_a_run_is_trusted(made: dict[str, object], judged: str) -> None:
@@ -165,7 +170,7 @@ def test_how_far_a_run_is_trusted(made: dict[str, object], judged: str) -> None:
 
 
 def test_figures_come_from_the_best_runs() -> None:
-    good, disturbed, void, failed = run(1), run(2, foreign=1.0), run(3, void=True), run(4, failure="no")
+    good, disturbed, void, failed = run(1), run(2, foreign=1.0), run(3, verdict="void"), run(4, failure="no")
     assert figures.best([failed, void, disturbed, good]) == ("good", [good])
     assert figures.best([failed, void, disturbed]) == ("disturbed", [disturbed])
     assert figures.best([failed, void]) == ("void", [void])

@@ -119,7 +119,7 @@ def test_an_axis_has_round_ticks_that_cover_it(high: float) -> None:
 
 def test_the_table_shows_medians_and_ratios() -> None:
     text = shown(table.report(typical()))
-    row = next(line for line in text.splitlines() if line.startswith("peer rtpengine"))
+    row = next(line for line in text.splitlines() if line.strip().startswith("peer rtpengine"))
     assert "8,000" in row
     assert "7,840-8,160" in row
     assert "2.00" in row
@@ -128,7 +128,7 @@ def test_the_table_shows_medians_and_ratios() -> None:
 
 
 def test_the_table_tells_what_was_left_out_and_what_is_doubtful() -> None:
-    each = case({**baselines(), "rtpengine": [run(1, void=True)]})
+    each = case({**baselines(), "rtpengine": [run(1, verdict="void")]})
     each["skipped"] = {"rtpengine-kernel": "no module"}
     text = shown(table.report(result([each])))
     assert "rtpengine-kernel: no module" in text

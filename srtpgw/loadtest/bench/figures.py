@@ -15,8 +15,8 @@ Summary = dict[str, float | int]
 
 NANOSECONDS = 1e9
 DISTURBED_SHARE = 0.05  # of all cores, taken by others or stolen: beyond it a run is told to be disturbed
-GOOD, DISTURBED, VOID, FAILED = "good", "disturbed", "void", "failed"
-OUTCOMES = (GOOD, DISTURBED, VOID, FAILED)  # best first
+GOOD, DISTURBED, VOID, FAULTY, FAILED = "good", "disturbed", "void", "faulty", "failed"
+OUTCOMES = (GOOD, DISTURBED, VOID, FAULTY, FAILED)  # best first
 PERCENTILES = ("p50", "p90", "p99", "p99_9")
 
 
@@ -29,10 +29,12 @@ def counted_seconds(run: Run) -> float | None:
     threads = run["threads"]
     if not threads or any(thread["spin_ns"] is None for thread in threads):
         return None
-    scale = run["window_seconds"] / run["usage"]["seconds"]
+    window = run["window_seconds"]
+    scale = window / run["usage"]["seconds"]  # the readings are taken a little beside the window
     busy = (run["usage"]["busy"] - run["usage"]["foreign"] - run["processes"]["observer"]) * scale
-    known = sum(thread["cpu_ns"] for thread in threads) / NANOSECONDS
-    sending = sum(t["cpu_ns"] - t["spin_ns"] for t in threads if t["role"] == "generator") / NANOSECONDS
+    per_nanosecond = window / run["threads_seconds"] / NANOSECONDS
+    known = sum(thread["cpu_ns"] for thread in threads) * per_nanosecond
+    sending = sum(t["cpu_ns"] - t["spin_ns"] for t in threads if t["role"] == "generator") * per_nanosecond
     rest = max(0.0, run["processes"]["load"] * scale - known)  # its threads that neither send nor receive
     return float(busy - known - rest + sending)
 
@@ -58,18 +60,18 @@ def in_process(run: Run) -> float | None:
 
 
 def outcome(run: Run) -> str:
-    """How far a run can be trusted."""
+    """How far a run can be trusted. ``faulty``: packets came out that no gateway may let out."""
     if run["failure"]:
         return FAILED
-    if run["void"]:
-        return VOID
+    if run["verdict"] in {VOID, FAULTY}:
+        return str(run["verdict"])
     usage = run["usage"]
     others = (usage["foreign"] + usage["steal"]) / (usage["seconds"] * usage["cores"])
     return DISTURBED if others > DISTURBED_SHARE else GOOD
 
 
 def best(runs: Iterable[Run]) -> tuple[str, list[Run]]:
-    """The runs that figures are taken from: the good ones, else the disturbed, else the void."""
+    """The runs that figures are taken from: the good ones, else the disturbed, else the void, else the faulty."""
     by_outcome: dict[str, list[Run]] = {name: [] for name in OUTCOMES}
     for run in runs:
         by_outcome[outcome(run)].append(run)

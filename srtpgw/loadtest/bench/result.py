@@ -8,7 +8,8 @@
                 "skipped": {peer: reason}, "maximum": {peer: {...}}}]}
 
 A run holds what was counted: ``usage`` (seconds of all cores), ``processes`` (gateway, load, observer), ``threads`` of
-the load, ``offered``, ``relayed``, ``loss_ratio``, ``latency_us``, ``lateness_us``, ``void``, ``failure``.
+the load over ``threads_seconds``, ``offered``, ``relayed``, ``loss_ratio``, ``latency_us``, ``lateness_us``, the
+load's ``verdict`` and ``counters``, ``failure``.
 """
 
 from __future__ import annotations

@@ -203,27 +203,28 @@ def _run_entry(
     started: Started, loaded: dict[str, Any], readings: Sequence[cpu.Reading], gateway: Sequence[int]
 ) -> dict[str, Any]:
     """What is kept of a run: no keys, no addresses, no ports."""
-    if len(readings) != 2:
+    if len(readings) != 2 or "counters" not in loaded:
         reasons = "; ".join(map(str, loaded.get("reasons", []))) or "no measured window"
         return _failed(f"srtpgw load did not measure: {reasons}")
     spent = cpu.usage(*readings)
     observer = os.getpid()
     own = spent.watched.get(observer, 0.0)
     relays = sum(spent.watched.get(pid, 0.0) for pid in gateway)
-    received, offered, generator = loaded["received"], loaded["offered"], loaded["generator"]
+    counters, accounted = loaded["counters"], loaded["cpu"]
     return {
         "window_seconds": loaded["window"]["seconds"],
         "usage": {name: value for name, value in asdict(spent).items() if name != "watched"},
         "processes": {"gateway": relays, "observer": own, "load": sum(spent.watched.values()) - own - relays},
         "gateway_pids": len(started.pids),
-        "threads": generator.get("threads") or [],
-        "offered": offered["rtp_packets"] + offered["rtcp_packets"],
-        "relayed": received["rtp_packets"] + received["rtcp_packets"],
+        "threads": accounted["threads"],
+        "threads_seconds": (accounted["end_ns"] - accounted["begin_ns"]) / cpu.NANOSECONDS,
+        "offered": counters["sent"] + counters["rtcp_sent"],
+        "relayed": counters["received"] + counters["rtcp_received"],
         "loss_ratio": loaded["loss_ratio"],
-        "rejected": received.get("rejected_packets", 0),
+        "counters": {name: count for name, count in counters.items() if count},
         "latency_us": loaded["latency_us"],
         "lateness_us": loaded["lateness_us"],
-        "void": bool(generator.get("void")),
+        "verdict": loaded["verdict"],
         "reasons": loaded.get("reasons", []),
         "notes": dict(started.notes),
         "failure": None,
@@ -231,7 +232,7 @@ def _run_entry(
 
 
 def _failed(reason: str) -> dict[str, Any]:
-    return {"failure": reason, "void": False, "usage": None, "threads": []}
+    return {"failure": reason, "verdict": "failed", "usage": None, "threads": []}
 
 
 def _maximum_entry(found: dict[str, Any]) -> dict[str, Any]:
