@@ -106,7 +106,7 @@ def test_cpu_time_of_a_process_that_is_gone_is_nothing() -> None:
 
 
 def test_the_cost_is_what_the_gateway_takes() -> None:
-    """Spinning, the sink, the observer, other threads and foreign processes make no difference."""
+    """Spinning, the observer and foreign processes make no difference."""
     for made in (run(5000), run(5000, foreign=0.3), run(5000, gateway=0.3), run(5000, relayed=60_000)):
         assert figures.cost(made, DROP_NS) == pytest.approx(5000, abs=1)
 

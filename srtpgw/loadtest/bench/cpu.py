@@ -5,13 +5,12 @@ whoever sent, and the softirq of what it sends. So the honest figure is how long
 not the gateway's:
 
     busy        wall time of all cores less idle, I/O wait and steal (/proc/stat)
-    - spin      time in which the generator and the sink only looked at the clock or at empty sockets (their own figure)
-    - sink      what else the sink's thread used: receiving and checking at the far end (its own figure)
+    - spin      time in which the load only looked at the clock or at empty sockets (its own figure)
     - observer  the benchmark's own process
     - foreign   processes that have nothing to do with it
 
-What is left is the generator's sending with all softirq work it sets off, and the gateway. `figures` takes the drop run
-from it.
+What is left is the sending and receiving at the far ends with all softirq work it sets off, and the gateway. `figures`
+takes the drop run from it.
 
 Precision. Idle time is kept to the microsecond by kernels with dynamic ticks and shown in hundredths of a second, so a
 difference is exact to one hundredth per core. User, system and softirq time are sampled at each tick (CONFIG_HZ) unless

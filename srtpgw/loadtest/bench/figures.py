@@ -21,10 +21,9 @@ PERCENTILES = ("p50", "p90", "p99", "p99_9")
 
 
 def counted_seconds(run: Run) -> float | None:
-    """CPU seconds of all cores in the window that are the gateway's or the generator's sending.
+    """CPU seconds of all cores in the window that have to do with packets: the gateway's, the generator's and sink's.
 
-    Busy time less spinning, the far end's own work, the observer and foreign processes. None when the load does not
-    know its spinning.
+    Busy time less spinning, the observer and foreign processes. None when the load does not know its spinning.
     """
     threads = run["threads"]
     if not threads or any(thread["spin_ns"] is None for thread in threads):
@@ -32,11 +31,8 @@ def counted_seconds(run: Run) -> float | None:
     window = run["window_seconds"]
     scale = window / run["usage"]["seconds"]  # the readings are taken a little beside the window
     busy = (run["usage"]["busy"] - run["usage"]["foreign"] - run["processes"]["observer"]) * scale
-    per_nanosecond = window / run["threads_seconds"] / NANOSECONDS
-    known = sum(thread["cpu_ns"] for thread in threads) * per_nanosecond
-    sending = sum(t["cpu_ns"] - t["spin_ns"] for t in threads if t["role"] == "generator") * per_nanosecond
-    rest = max(0.0, run["processes"]["load"] * scale - known)  # its threads that neither send nor receive
-    return float(busy - known - rest + sending)
+    spin = sum(thread["spin_ns"] for thread in threads) / NANOSECONDS * window / run["threads_seconds"]
+    return float(busy - spin)
 
 
 def per_packet(seconds: float | None, packets: int) -> float | None:
@@ -125,7 +121,8 @@ def _peer_figures(peer: str, runs: Sequence[Run], drop: float | None, far_end: f
 
 
 def _latencies(runs: Sequence[Run]) -> dict[str, Summary | None]:
-    return {name: summary((run["latency_us"] or {}).get(name) for run in runs) for name in PERCENTILES}
+    known = [run["latency_us"] for run in runs if run["latency_us"] and run["latency_us"].get("count")]
+    return {name: summary(each.get(name) for each in known) for name in PERCENTILES}
 
 
 def _share(run: Run, part: str) -> float:
