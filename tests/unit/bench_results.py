@@ -19,6 +19,7 @@ OBSERVER = 0.01
 def run(
     cost_ns: float, *, offered: int = 100_000, relayed: int | None = None, foreign: float = 0.0, steal: float = 0.0,
     verdict: str = "passed", gateway: float | None = 0.1, latency: float = 50.0, failure: str | None = None,
+    rate: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """A run of a gateway that costs ``cost_ns`` per relayed packet, on top of the drop."""
     relayed = offered if relayed is None else relayed
@@ -34,8 +35,8 @@ def run(
         "gateway_pids": 0 if gateway is None else 1, "offered": offered, "relayed": relayed,
         "loss_ratio": 1 - relayed / offered,
         "latency_us": {"p50": latency, "p90": latency * 2, "p99": latency * 4, "p99_9": latency * 9, "count": relayed},
-        "lateness_us": {"p99": 9.0}, "verdict": verdict, "reasons": [], "notes": {}, "failure": failure, "repeat": 0,
-        "attempt": 0,
+        "lateness_us": {"p99": 9.0}, "verdict": verdict, "reasons": [], "notes": {}, "failure": failure, "attempt": 0,
+        "rate": rate or int(offered / SECONDS),
     }  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def test_busy_is_what_is_neither_idle_nor_stolen() -> None:
 
 def test_a_sum_that_cannot_be_is_refused() -> None:
     backwards = STAT.replace("5000", "1").replace(" 3000 ", " 30000 ")
-    with pytest.raises(ValueError, match="busy|steal"):
+    with pytest.raises(ValueError, match=r"busy|steal"):
         cpu.usage(reading(1, STAT_LATER, {}, {}), reading(1.001, backwards.replace(" 4 0 0", " 9000 0 0"), {}, {}))
 
 
@@ -151,6 +151,20 @@ def test_figures_of_a_case() -> None:
     assert found["cable"]["cost_ns"]["median"] == pytest.approx(FAR_END_NS, abs=1)
     assert found["cable"]["net_ns"] is None
     assert found["cable"]["in_process_ns"] is None
+
+
+def test_each_peer_is_compared_with_the_baselines_at_its_own_load() -> None:
+    """At its limit each peer has another rate, and a packet costs the generator more at the lower one."""
+    low = [run(0, rate=100, relayed=0) for _ in range(2)]
+    for made in low:
+        made["usage"]["busy"] += 0.05  # 500 ns for each of 100,000 packets
+    slow = run(9000, rate=100)
+    slow["usage"]["busy"] += 0.05
+    runs = {"drop": [*low, run(0, rate=200, relayed=0)], "ours": [run(4000, rate=200)], "slow": [slow]}
+    found = figures.case_figures(runs)
+    assert found["ours"]["cost_ns"]["median"] == pytest.approx(4000, abs=1)
+    assert found["slow"]["cost_ns"]["median"] == pytest.approx(9000, abs=1)
+    assert found["drop"]["cost_ns"]["median"] == pytest.approx(DROP_NS, abs=1)
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def list_(*, as_json: bool) -> None:
     for name, matrix in MATRICES.items():
         here = [peer for peer in matrix.peers if peers[peer] is None]
         click.echo(f"{name}: {matrix.about}")
-        click.echo(f"  {len(matrix.cases)} cases, {matrix.repeats} repeats, about {_minutes(matrix, here)}")
+        click.echo(f"  {len(matrix.cases)} cases, {matrix.repeats} repeats, about {_minutes(matrix, len(here))}")
         for case in matrix.cases:
             click.echo(f"    {case.id}")
     click.echo("peers:")
@@ -187,17 +187,10 @@ def _run(matrix: Matrix, peers: Sequence[Any], options: dict[str, Any], file: Pa
     _show_plan(matrix, peers)
     results.write({}, file)  # a file that cannot be written is told before, not after
     here = [peer.name for peer in peers if peer.missing(None) is None]
-    with telling(_runs(matrix, len(here))) as tell:
+    with telling(matrix.runs(len(here))) as tell:
         work = Bench(matrix, peers, cores, options["seed"], tell, lambda found: results.write(found, file),
                      keep=options["logs"])  # fmt: skip
         return work.run()
-
-
-def _runs(matrix: Matrix, peers: int) -> int:
-    from srtpgw.loadtest.bench.matrix import BASELINES
-
-    maxima = sum(case.load.kind == "maximum" for case in matrix.cases)
-    return maxima * peers + (len(matrix.cases) - maxima) * matrix.repeats * (peers + len(BASELINES))
 
 
 def _numbers(text: str | None) -> list[int]:
@@ -207,14 +200,14 @@ def _numbers(text: str | None) -> list[int]:
         raise click.BadParameter(f"{text} is not a list of cores", param_hint="--load-cpus") from None
 
 
-def _minutes(matrix: Matrix, peers: Sequence[str]) -> str:
+def _minutes(matrix: Matrix, peers: int) -> str:
     seconds = matrix.seconds(peers)
     return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
 
 
 def _show_plan(matrix: Matrix, peers: Sequence[Any]) -> None:
     here = [peer.name for peer in peers if peer.missing(None) is None]
-    click.echo(f"{len(matrix.cases)} cases, {matrix.repeats} repeats, about {_minutes(matrix, here)}", err=True)
+    click.echo(f"{len(matrix.cases)} cases, {matrix.repeats} repeats, about {_minutes(matrix, len(here))}", err=True)
     for peer in peers:
         reason = peer.missing(None)
         click.echo(f"  {peer.title}: {f'not here: {reason}' if reason else peer.version()}", err=True)

@@ -93,14 +93,22 @@ def median_of(values: Iterable[float | None]) -> float | None:
 
 
 def case_figures(runs: Mapping[str, Sequence[Run]]) -> dict[str, dict[str, Any]]:
-    """Figures of one case by peer, from the runs of every peer, ``drop`` and ``cable`` among them."""
-    drop = median_of(per_packet(counted_seconds(run), run["offered"]) for run in best(runs.get("drop", ()))[1])
-    cable = median_of(cost(run, drop) for run in best(runs.get("cable", ()))[1])
-    return {peer: _peer_figures(peer, each, drop, cable) for peer, each in runs.items()}
+    """Figures of one case by peer, from the runs of every peer, ``drop`` and ``cable`` among them.
+
+    In a saturation case every peer has a load of its own: it is compared with the baselines at that load.
+    """
+    return {peer: _peer_figures(peer, each, runs) for peer, each in runs.items()}
 
 
-def _peer_figures(peer: str, runs: Sequence[Run], drop: float | None, far_end: float | None) -> dict[str, Any]:
-    quality, used = best(runs)
+def _at(rate: int, runs: Sequence[Run]) -> list[Run]:
+    return best(run for run in runs if run["rate"] == rate)[1]
+
+
+def _peer_figures(peer: str, runs: Sequence[Run], everyone: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
+    rate = max(run["rate"] for run in runs)  # of the baselines the highest is shown
+    quality, used = best(run for run in runs if run["rate"] == rate)
+    drop = median_of(per_packet(counted_seconds(run), run["offered"]) for run in _at(rate, everyone.get("drop", ())))
+    far_end = median_of(cost(run, drop) for run in _at(rate, everyone.get("cable", ())))
     costs = [cost(run, drop) for run in used]
     if peer == "drop":
         costs = [per_packet(counted_seconds(run), run["offered"]) for run in used]

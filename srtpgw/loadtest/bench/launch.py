@@ -1,6 +1,6 @@
 """Runs a command inside a network namespace, on given cores, and ends it when the benchmark dies.
 
-    python launch.py --netns /run/netns/NAME --cpus 0,1 --files 65536 -- command argument ...
+    python launch.py --netns /run/netns/NAME --cpus 0,1 --files 65536 --priority -20 -- command argument ...
 
 Started as a file by its path, on the standard library alone, so that nothing of srtpgw is imported before the command
 takes its place. `ip netns exec` would do the first part, but it also gives the command a mount namespace of its own.
@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 
 CLONE_NEWNET = 0x40000000  # linux/sched.h
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--netns")
     parser.add_argument("--cpus", default="")
     parser.add_argument("--files", type=int, default=0)
+    parser.add_argument("--priority", type=int, default=0)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
@@ -68,6 +70,9 @@ def main() -> None:
         os.sched_setaffinity(0, {int(cpu) for cpu in options.cpus.split(",")})
     if options.files:
         raise_files(options.files)
+    if options.priority:
+        with suppress(PermissionError):
+            os.setpriority(os.PRIO_PROCESS, 0, options.priority)
     os.execvp(options.command[0], options.command)  # noqa: S606 - an argument list, no shell
 
 

@@ -23,6 +23,10 @@ G711 = 160  # octets of payload, 20 ms
 VIDEO = 1200
 SPEECH_RATE = 50  # packets per second of one stream of speech
 
+LIMIT_SHARE = 0.95  # of the packets offered must be relayed at the load that is called a peer's limit
+LOWEST_RUNG = 12_500  # packets per second
+LIMIT_TRIALS = 4  # runs that find it, by halving
+
 RUN_OVERHEAD = 2.5  # seconds that starting and stopping a run takes on top of its traffic
 TRIALS = 12  # of one search for the loss-free maximum, about
 
@@ -31,8 +35,9 @@ TRIALS = 12  # of one search for the loss-free maximum, about
 class Load:
     """What is offered.
 
-    ``one-way``: ``flows`` streams that share ``packets_per_second``; ``saturation``: the same, but more than anybody
-    relays, so that neither latency nor the generator's punctuality are judged; ``calls``: ``flows`` two-way calls of 50
+    ``one-way``: ``flows`` streams that share ``packets_per_second``; ``saturation``: the same, but each peer at its own
+    limit, the highest of :func:`rungs` of which it relays :data:`LIMIT_SHARE`, so that neither latency nor the
+    generator's punctuality are judged; ``calls``: ``flows`` two-way calls of 50
     packets a second each way with RTCP; ``maximum``: the search for the most that passes without loss, up to
     ``packets_per_second``.
     """
@@ -88,16 +93,29 @@ class Matrix:
     warm_up: float = 1.0
     drain: float = 0.5
 
-    def seconds(self, peers: Sequence[str]) -> float:
-        """How long it takes, about, with those of its peers that are there."""
-        once = self.duration + self.warm_up + self.drain + RUN_OVERHEAD
-        total = 0.0
+    def runs(self, peers: int) -> int:
+        """How many runs there are, about, with so many peers. A limit takes some to find, and its own baselines."""
+        total = 0
         for case in self.cases:
             if case.load.kind == "maximum":
-                total += len(peers) * TRIALS * once
+                total += peers * TRIALS
+            elif case.load.kind == "saturation":
+                total += peers * LIMIT_TRIALS + self.repeats * peers * (1 + len(BASELINES))
             else:
-                total += self.repeats * (len(peers) + len(BASELINES)) * once
+                total += self.repeats * (peers + len(BASELINES))
         return total
+
+    def seconds(self, peers: int) -> float:
+        """How long it takes, about."""
+        return self.runs(peers) * (self.duration + self.warm_up + self.drain + RUN_OVERHEAD)
+
+
+def rungs(load: Load) -> list[Load]:
+    """Loads of a saturation case, ascending: up to its own in steps of a quarter."""
+    rates = [load.stream_rate]
+    while rates[-1] * load.flows > LOWEST_RUNG:
+        rates.append(round(rates[-1] / 1.25))
+    return [replace(load, packets_per_second=each * load.flows) for each in reversed(rates)]
 
 
 def rate(name: str, packets_per_second: int, flows: int = 500) -> Load:
@@ -113,7 +131,6 @@ def maximum(packets_per_second: int) -> Load:
 
 
 LOW, MIDDLE = rate("50kpps", 50_000), rate("120kpps", 120_000)
-# More than any of the peers relays on one core, so each is measured at its own limit: cost per relayed packet.
 SATURATION = Load("saturation", "saturation", 250_000, 500)
 
 

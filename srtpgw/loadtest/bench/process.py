@@ -15,6 +15,7 @@ from srtpgw.loadtest.bench.errors import BenchError
 
 LAUNCH = Path(__file__).with_name("launch.py")
 STOP_SECONDS = 5.0  # between SIGTERM and SIGKILL
+PRIORITY = -20  # nice value of the gateway and the load alike, so that other work on the machine comes second
 POLL_SECONDS = 0.02
 TAIL = 600  # characters of a failed program's output that are shown
 
@@ -24,8 +25,8 @@ def wrapped(command: Sequence[str], *, netns: Path | None, cpus: Sequence[int], 
     place = [f"--netns={netns}"] if netns else []
     cores = ",".join(map(str, cpus))
     return [
-        sys.executable, "-I", str(LAUNCH), *place, f"--cpus={cores}", f"--files={files}", f"--parent={os.getpid()}",
-        "--", *command,
+        sys.executable, "-I", str(LAUNCH), *place, f"--cpus={cores}", f"--files={files}", f"--priority={PRIORITY}",
+        f"--parent={os.getpid()}", "--", *command,
     ]  # fmt: skip
 
 

@@ -7,9 +7,9 @@
                 "runs": {peer: [run, ...]}, "figures": {peer: {...}},
                 "skipped": {peer: reason}, "maximum": {peer: {...}}}]}
 
-A run holds what was counted: ``usage`` (seconds of all cores), ``processes`` (gateway, load, observer), ``threads`` of
-the load over ``threads_seconds``, ``offered``, ``relayed``, ``loss_ratio``, ``latency_us``, ``lateness_us``, the
-load's ``verdict`` and ``counters``, ``failure``.
+A run holds what was counted at its ``rate`` (packets per second): ``usage`` (seconds of all cores), ``processes``
+(gateway, load, observer), ``threads`` of the load over ``threads_seconds``, ``offered``, ``relayed``, ``loss_ratio``,
+``latency_us``, ``lateness_us``, the load's ``verdict`` and ``counters``, ``failure``.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -18,10 +18,11 @@ from typing import Any
 from srtpgw.loadtest.bench import cpu, figures, machine, result
 from srtpgw.loadtest.bench.errors import BenchError
 from srtpgw.loadtest.bench.load import Drive
-from srtpgw.loadtest.bench.matrix import BASELINES, Case, Matrix
+from srtpgw.loadtest.bench.matrix import BASELINES, LIMIT_SHARE, Case, Load, Matrix, rungs
 from srtpgw.loadtest.bench.namespaces import OFFLOADS, Testbed
 from srtpgw.loadtest.bench.peers import PEERS
 from srtpgw.loadtest.bench.peers.base import Peer, Place, Started
+from srtpgw.loadtest.bench.process import PRIORITY
 
 RETRIES = 2  # of a run that was void or disturbed; then it is kept as what it is
 SETTLE_SECONDS = 0.2  # between two runs, for what the last one left behind in the kernel
@@ -99,28 +100,48 @@ class Bench:
                 self._maximum(case, peer, entry)
                 self._saved(report, began)
             return
-        order = [PEERS[name] for name in BASELINES] + here
+        loads = {peer.name: self._limit(case, peer) for peer in here}
+        rates = sorted(set(loads.values()), key=lambda load: load.packets_per_second)
+        order = [(PEERS[name], load) for load in rates for name in BASELINES]
+        order += [(peer, loads[peer.name]) for peer in here]
         for repeat in range(self.matrix.repeats):
-            for peer in order:
-                run = self._repeated(case, peer, repeat)
+            for peer, load in order:
+                run = self._repeated(replace(case, load=load), peer, f"{repeat + 1}/{self.matrix.repeats}")
                 entry["runs"].setdefault(peer.name, []).append(run)
                 entry["figures"] = figures.case_figures(entry["runs"])
                 self._saved(report, began)
+
+    def _limit(self, case: Case, peer: Peer) -> Load:
+        """The load for a peer: that of the case, or in a saturation case the highest that it can still relay. Some
+        gateways give a stream up for good when its queue is too long, so more than that would measure nothing."""
+        if case.load.kind != "saturation":
+            return case.load
+        loads = rungs(case.load)
+
+        def relays(load: Load) -> bool:
+            run = self._repeated(replace(case, load=load), peer, f"limit, {load.packets_per_second / 1000:.0f} kpps")
+            return not run["failure"] and run["relayed"] >= LIMIT_SHARE * run["offered"] > 0
+
+        low, high = 0, len(loads)  # the lowest is taken as relayed, beyond the highest nothing is
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if relays(loads[middle]) else (low, middle)
+        return loads[low]
 
     def _saved(self, report: dict[str, Any], began: float) -> None:
         report["seconds"] = time.monotonic() - began
         self.save(report)
 
-    def _repeated(self, case: Case, peer: Peer, repeat: int) -> dict[str, Any]:
+    def _repeated(self, case: Case, peer: Peer, what: str) -> dict[str, Any]:
         """A run, once more if something spoilt it."""
         for attempt in range(1 + RETRIES):
             try:
                 run = self._once(case, peer)
             except BenchError as error:
                 run = _failed(str(error))
-            run.update(repeat=repeat, attempt=attempt)
+            run.update(rate=case.load.packets_per_second, attempt=attempt)
             judged = figures.outcome(run)
-            self.tell(f"{case.id}  {peer.name}  {repeat + 1}/{self.matrix.repeats}: {_short(run, judged)}")
+            self.tell(f"{case.id}  {peer.name}  {what}: {_short(run, judged)}")
             if judged in {figures.GOOD, figures.FAILED}:
                 break
         return run
@@ -175,6 +196,7 @@ class Bench:
                 "seed": self.seed,
                 "gateway_cores": list(self.cores.gateway),
                 "load_cores": list(self.cores.load),
+                "priority": PRIORITY,
                 "offloads_off": list(OFFLOADS),
                 "checksums": "full UDP checksums computed and verified at every end",
             },
