@@ -7,8 +7,9 @@ from html import escape
 from typing import Any
 
 from srtpgw.loadtest.bench import chart, figures
+from srtpgw.loadtest.bench.matrix import OURS
 from srtpgw.loadtest.bench.result import titles
-from srtpgw.loadtest.bench.table import COLUMNS, foot, number, ours_of, spread
+from srtpgw.loadtest.bench.table import COLUMNS, foot, number, ratios, spread, times
 
 Result = dict[str, Any]
 Case = dict[str, Any]
@@ -99,7 +100,7 @@ def _section(title: str, about: str, result: Result, colours: dict[str, int], ch
     if not charts:
         return
     yield f'<h2>{escape(title)}</h2><p class="quiet">{escape(about)}</p>'
-    shown = {peer for case in result["cases"] for peer in (*case["figures"], *case["maximum"])}
+    shown = {peer for case in result["cases"] for peer in (*case["figures"], *case["maximum"])} - {"drop"}
     names = titles(result)
     if colours:
         yield chart.legend([(names[peer], colour) for peer, colour in colours.items() if peer in shown])
@@ -187,10 +188,10 @@ def ratio_charts(result: Result, colours: dict[str, int]) -> Iterator[str]:
     for case in result["cases"]:
         rows = []
         for peer, found in case["figures"].items():
-            times = figures.ratio(found["cost_ns"], ours_of(case))
-            if times is not None and peer not in {"drop", "cable", "srtpgw-socket"}:
-                part = chart.Part(times, colours[peer], titles(result)[peer])
-                rows.append(chart.Bar(peer, [part], f"{times:.2f}x"))
+            factor = times(case, found, "cost_ns")
+            if factor is not None and peer not in OURS:
+                part = chart.Part(factor, colours[peer], titles(result)[peer])
+                rows.append(chart.Bar(peer, [part], f"{factor:.2f}x"))
         title = f"{named(case)}, {case['load']['name']}"
         yield from filter(None, [_figure(title, chart.bars(rows, title=title, x_title="times our cost", mark=1.0))])
 
@@ -247,12 +248,11 @@ def _case_table(case: Case, result: Result) -> str:
     judged = case["load"]["kind"] != "saturation"
     for peer, found in case["figures"].items():
         mark = "" if found["quality"] == figures.GOOD else f" ({found['quality']})"
-        times = figures.ratio(found["net_ns"] and found["cost_ns"], ours_of(case))
         latency = [number(found["latency_us"][name], 0) if judged else "-" for name in ("p50", "p99")]
         rows.append([
             titles(result)[peer] + mark, number(found["relayed_pps"], 1, 1 / 1000), number(found["cost_ns"], 0),
             spread(found["cost_ns"]), number(found["net_ns"], 0), number(found["in_process_ns"], 0),
-            "-" if times is None else f"{times:.2f}", *latency, number(found["loss_ratio"], 2, 100),
+            *ratios(case, found), *latency, number(found["loss_ratio"], 2, 100),
             number(found["steal_share"], 1, 100), number(found["foreign_share"], 1, 100),
         ])  # fmt: skip
     skipped = "".join(

@@ -10,9 +10,21 @@ from rich.table import Table
 from rich.text import Text
 
 from srtpgw.loadtest.bench import figures
+from srtpgw.loadtest.bench.matrix import OURS
 from srtpgw.loadtest.bench.result import titles
 
-COLUMNS = ("relayed kpps", "cost ns", "min-max", "net ns", "in process", "times ours", "p50 us", "p99 us", "loss %")
+COLUMNS = (
+    "relayed kpps",
+    "cost ns",
+    "min-max",
+    "net ns",
+    "in process",
+    "times ours",
+    "net",
+    "p50 us",
+    "p99 us",
+    "loss %",
+)
 
 
 def report(result: dict[str, Any]) -> RenderableType:
@@ -33,16 +45,14 @@ def case_table(case: dict[str, Any], names: dict[str, str]) -> Table:
     table.add_column("")
     for column in COLUMNS:
         table.add_column(column, justify="right", no_wrap=True)
-    ours = ours_of(case)
     for peer, found in case["figures"].items():
         mark = "" if found["quality"] == figures.GOOD else f" ({found['quality']})"
         judged = case["load"]["kind"] != "saturation"
         latency = [number(found["latency_us"][name], 0) if judged else "-" for name in ("p50", "p99")]
-        times = figures.ratio(found["net_ns"] and found["cost_ns"], ours)
         table.add_row(
             Text(names.get(peer, peer) + mark), number(found["relayed_pps"], 1, 1 / 1000), number(found["cost_ns"], 0),
             spread(found["cost_ns"]), number(found["net_ns"], 0), number(found["in_process_ns"], 0),
-            "-" if times is None else f"{times:.2f}", *latency, number(found["loss_ratio"], 2, 100),
+            *ratios(case, found), *latency, number(found["loss_ratio"], 2, 100),
         )  # fmt: skip
     return table
 
@@ -65,10 +75,16 @@ def maximum_table(case: dict[str, Any], names: dict[str, str]) -> Table:
     return table
 
 
-def ours_of(case: dict[str, Any]) -> figures.Summary | None:
-    """Our cost: the reference of ratios."""
-    found: dict[str, Any] = case["figures"].get("srtpgw-socket", {})
-    return found.get("cost_ns")
+def times(case: dict[str, Any], found: dict[str, Any], part: str) -> float | None:
+    """How many times ours a peer's cost is (``cost_ns`` or ``net_ns``); None for the baselines."""
+    ours: dict[str, Any] = case["figures"].get(OURS[0], {})
+    return figures.ratio(found[part], ours.get(part)) if found["net_ns"] else None
+
+
+def ratios(case: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    """Both of them as text."""
+    both = (times(case, found, part) for part in ("cost_ns", "net_ns"))
+    return ["-" if value is None else f"{value:.2f}" for value in both]
 
 
 def number(found: figures.Summary | None, digits: int, factor: float = 1.0) -> str:
