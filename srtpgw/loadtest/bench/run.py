@@ -260,8 +260,8 @@ def _failed(reason: str) -> dict[str, Any]:
 
 
 def _maximum_entry(found: dict[str, Any]) -> dict[str, Any]:
-    trials = [{name: trial.get(name) for name in ("calls", "packets_per_second", "outcome", "loss_ratio")}
-              for trial in found.get("trials", [])]  # fmt: skip
+    kept = ("calls", "verdict", "loss_ratio", "lateness_us")
+    trials = [{name: trial.get(name) for name in kept} for trial in found.get("trials", [])]
     return {"failure": None, "verdict": found.get("verdict"), "results": found.get("results", []), "trials": trials}
 
 
