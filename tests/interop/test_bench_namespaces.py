@@ -9,7 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,12 +65,12 @@ def udp(family: int) -> socket.socket:
 
 def bound(family: int, host: str, port: int) -> socket.socket:
     handle = udp(family)
-    handle.bind((host, port))
+    try:
+        handle.bind((host, port))
+    except OSError:
+        handle.close()
+        raise
     return handle
-
-
-def in_role(bed: Testbed, role: str, family: int, act: Callable[[], socket.socket]) -> socket.socket:
-    return in_namespace(bed.path(role), act)
 
 
 # --- what they are like ----------------------------------------------------------------------------------------------
@@ -90,16 +90,15 @@ def in_role(bed: Testbed, role: str, family: int, act: Callable[[], socket.socke
 )
 def test_everyone_reaches_whom_they_must(bed: Testbed, family: int, sender: str, receiver: str, address: str) -> None:
     host = getattr(Addresses.of(family), address)
-    with in_role(bed, receiver, family, lambda: bound(family, host, PORT)) as there, in_role(
-        bed, sender, family, lambda: udp(family)
-    ) as here:  # fmt: skip
-        here.sendto(b"hello", (host, PORT))
+    with in_namespace(bed.path(receiver), lambda: bound(family, host, PORT)) as there:
+        with in_namespace(bed.path(sender), lambda: udp(family)) as here:
+            here.sendto(b"hello", (host, PORT))
         assert there.recv(100) == b"hello"
 
 
 def ones_complement(octets: bytes) -> int:
     padded = octets + bytes(len(octets) % 2)
-    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    total = sum(int(word) for word in struct.unpack(f"!{len(padded) // 2}H", padded))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total
@@ -229,8 +228,8 @@ def test_what_a_killed_run_left_is_removed_by_the_next(tmp_path: Path) -> None:
         process.wait(30)
     until(lambda: not is_alive(inside), "the program inside to end with its owner")
     assert named(stem) == {f"{stem}-{role}" for role in ROLES}
-    with Testbed():
-        assert named(stem) == set()
+    assert namespaces.remove_leftovers()
+    assert named(stem) == set()
 
 
 def test_what_still_runs_in_a_leftover_is_ended(tmp_path: Path) -> None:
