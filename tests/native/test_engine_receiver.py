@@ -110,7 +110,10 @@ class ReceiverMachine(RuleBasedStateMachine):
             changed = bytearray(
                 self.wire(ssrc, min(self.position(ssrc) + ahead + number, SRTP_INDICES - 1), self.keys[0])
             )
-            changed[bit // 8 % len(changed)] ^= 1 << bit % 8
+            place = bit // 8
+            if place >= len(changed):
+                place = 12 + place % (len(changed) - 12)  # behind the SSRC
+            changed[place] ^= 1 << bit % 8
             self.deliver(bytes(changed))
 
     @rule(ssrc=st.integers(0, SOURCES - 1), seq=st.integers(0, 65535), length=st.integers(0, 60))
