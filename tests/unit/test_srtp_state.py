@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 
 import pytest
 from model import packet, transform
@@ -11,11 +12,12 @@ from model.keys import session_keys
 from model.suites import SUITES
 
 from srtpgw import _native
-from srtpgw.srtp import MasterKey, Receiver, Sender, protect_many
+from srtpgw.srtp import MasterKey, Receiver, ReplayError, Sender, protect_many
 
 SUITE = "AES_CM_128_HMAC_SHA1_80"
 KEY = bytes(range(0x60, 0x60 + 30))
 OTHER = KEY[::-1]
+STREAM_FLAGS = 30  # octets from a source's SSRC to `taken` and `is_wide` of its record (ext/state.h)
 
 
 def made(index: int, ssrc: int = 1, key: bytes = KEY) -> bytes:
@@ -293,6 +295,28 @@ def test_random_damage_does_no_harm() -> None:
         outcome(target.protect_rtcp, packet.rtcp(1))
         target.export_state()
     assert 0 < refused < 500
+
+
+@pytest.mark.parametrize("window", [64, 3000])
+def test_a_source_keeps_its_record_whatever_the_state_says(window: int) -> None:
+    """Which record a source lies in, and of which kind, is this context's own knowledge."""
+    sender = Sender(SUITE, KEY, window=window)
+    sender.protect(packet.rtp(1, 0x01020304))
+    octets = bytearray(sender.export_state())
+    last = octets.index((0x01020304).to_bytes(4, sys.byteorder)) + STREAM_FLAGS
+    assert octets[last : last + 2] == bytes([1, window > 1024])
+    octets[last : last + 2] = bytes([0, window <= 1024])
+    restored = Sender(SUITE, KEY, window=window)
+    restored.restore_state(bytes(octets))
+    for ssrc in (5, 6):
+        restored.protect(packet.rtp(1, ssrc))
+    for ssrc in (5, 0x01020304, 6):
+        for seq in (1, 2000):
+            with pytest.raises(ReplayError):
+                restored.protect(packet.rtp(1, ssrc))
+            restored.protect(packet.rtp(seq + 1, ssrc))
+        with pytest.raises(ReplayError):
+            restored.protect(packet.rtp(2, ssrc))
 
 
 def test_state_is_not_restored_over_what_was_sent() -> None:
