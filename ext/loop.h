@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -64,6 +65,12 @@ static inline void wake_wait(int fd) {
 }
 /* A moment's rest, so that an error that stays does not spin. */
 static inline void rest(void) { poll(NULL, 0, 10); }
+/* Until a time of the monotonic clock, as exactly as the system can: without the slack of 50 us that it adds else. */
+static inline void rest_until(uint64_t ns) {
+    struct timespec at = {.tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u)};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+}
+static inline void exact_timers(void) { prctl(PR_SET_TIMERSLACK, 1ul, 0ul, 0ul, 0ul); }
 static inline void close_fd(int fd) {
     if (fd >= 0)
         close(fd);

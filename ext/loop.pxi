@@ -30,6 +30,8 @@ cdef extern from "loop.h" nogil:
     void wake_wait(int fd)
     void wake_read(int fd)
     void rest()
+    void rest_until(uint64_t ns)
+    void exact_timers()
     void close_fd(int fd)
     int own_pid()
     unsigned if_nametoindex(const char *name)
@@ -59,6 +61,8 @@ cdef struct worker_state:
     void *argument
     uint64_t batches
     uint64_t packets
+    uint64_t pace_ns            # rest between batches where packets come in quick succession; 0: none
+    uint64_t received_ns        # when the last batch came
     uint64_t looked_ns          # when media timeouts were looked at, and at which place of `legs` to go on
     uint32_t looked_at
     uint32_t events_told
@@ -119,6 +123,7 @@ cdef int turn(worker_state *self, int timeout_ms, uint64_t now_ns) noexcept nogi
         count = 0
     if now_ns == 0:
         now_ns = monotonic_ns()
+    self.received_ns = now_ns
     if count:
         left = relay_batch(&self.relay, self.frames, count, now_ns)
         if left:
@@ -136,8 +141,16 @@ cdef int turn(worker_state *self, int timeout_ms, uint64_t now_ns) noexcept nogi
 
 cdef void *worker_main(void *argument) noexcept nogil:
     cdef worker_state *self = <worker_state *>argument
+    cdef uint64_t asked_ns
+    cdef int count
+    exact_timers()
     while not load_acquire(&self.stop):
-        turn(self, WAIT_MS, 0)
+        asked_ns = monotonic_ns()
+        count = turn(self, WAIT_MS, 0)
+        # A wake-up costs as much as several packets. Where packets follow each other closely, the next batch is left to
+        # gather; a full one tells of more that wait.
+        if 0 < count < ENGINE_BATCH and self.received_ns - asked_ns < self.pace_ns:
+            rest_until(self.received_ns + self.pace_ns)
     carry_out(self)
     return NULL
 
@@ -181,7 +194,8 @@ cdef const engine_ops *engine_named(str name) except NULL:
 cdef class Worker:
     """Owns an engine, its thread, and the state between them. threaded=False: step() runs it, on the caller's thread.
 
-    OSError where the system refuses a descriptor, memory, a thread or the core `cpu` (-1: any).
+    pacing_us: its thread rests so long between batches that come close to each other. OSError where the system refuses
+    a descriptor, memory, a thread or the core `cpu` (-1: any).
     """
     cdef worker_state *state
     cdef pthread_t thread
@@ -189,7 +203,8 @@ cdef class Worker:
     cdef bint running
     cdef int pid
 
-    def __cinit__(self, str engine_name not None, uint32_t max_ports, int event_fd, int cpu=-1, bint threaded=True):
+    def __cinit__(self, str engine_name not None, uint32_t max_ports, int event_fd, int cpu=-1, bint threaded=True,
+                  uint32_t pacing_us=0):
         cdef int error = 0
         self.pid = own_pid()
         pthread_mutex_init(&self.mutex, NULL)
@@ -198,6 +213,7 @@ cdef class Worker:
             raise MemoryError
         self.state.wake_fd = self.state.done_fd = -1
         self.state.ops = engine_named(engine_name)
+        self.state.pace_ns = <uint64_t>pacing_us * 1000
         self.state.legs = <uint32_t *>calloc(max_ports // 2 + 1, sizeof(uint32_t))
         self.state.relay.events = &self.state.events
         self.state.event_fd = event_fd

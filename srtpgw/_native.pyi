@@ -68,7 +68,13 @@ class Direction:
 
 class Worker:
     def __init__(
-        self, engine_name: str, max_ports: int, event_fd: int, cpu: int = -1, threaded: bool = True
+        self,
+        engine_name: str,
+        max_ports: int,
+        event_fd: int,
+        cpu: int = -1,
+        threaded: bool = True,
+        pacing_us: int = 0,
     ) -> None: ...
     def stop(self) -> None: ...
     def bind(self, local: Endpoint, dscp: int) -> tuple[int, int]: ...

@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 
 from srtpgw.errors import ConfigError, KeyFormatError
 from srtpgw.media.address import Address, is_wildcard
+from srtpgw.media.gateway import PACING_US
 from srtpgw.media.keys import parse_key
 from srtpgw.media.leg import LEG_TYPES, LegSettings, forwards
 from srtpgw.media.ports import DEFAULT_RANGE
@@ -46,6 +47,7 @@ class GatewayConfig:
     cpus: tuple[int, ...] = ()
     engine: Literal["socket"] = "socket"
     crypto: Provider = "native"
+    pacing_us: int = PACING_US
     port_range: tuple[int, int] = DEFAULT_RANGE
     bind_ipv4: str = "127.0.0.1"
     bind_ipv6: str = "::1"

@@ -108,6 +108,7 @@ def _open_gateway(stack: ExitStack, config: RelayConfig, options: Options) -> Me
             cpus=settings.cpus,
             engine=settings.engine,
             crypto=options.crypto or settings.crypto,
+            pacing_us=settings.pacing_us,
             port_range=settings.port_range,
             bind_ipv4=settings.bind_ipv4,
             bind_ipv6=settings.bind_ipv6,

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from srtpgw.errors import MediaError
 from srtpgw.media.address import Address, parse_host
+from srtpgw.media.gateway import PACING_MAX_US
 from srtpgw.media.keys import relay_suites
 from srtpgw.media.leg import LEG_TYPES, SOURCE_RULES
 from srtpgw.media.ports import FIRST as FIRST_PORT
@@ -119,6 +120,7 @@ GATEWAY_KEYS: Final[Mapping[str, Read]] = {
     "cpus": _wholes(WORKERS_MAX, 0, CPUS_MAX),
     "engine": _one_of(("socket",)),
     "crypto": _one_of(("native", "libsrtp")),
+    "pacing-us": _bounded(0, PACING_MAX_US),
     "port-range": _port_range,
     "bind-ipv4": _host(4),
     "bind-ipv6": _host(6),

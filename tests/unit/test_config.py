@@ -60,6 +60,7 @@ workers = 2
 cpus = [0, 1]
 engine = "socket"
 crypto = "libsrtp"
+pacing-us = 0
 port-range = [20000, 20999]
 bind-ipv4 = "192.0.2.1"
 bind-ipv6 = "2001:db8::1"
@@ -85,6 +86,7 @@ roc-hints = [7]
     ).replace('remote = "127.0.0.1:30002"', 'remote = "[::1]:30002"\nremote-rtcp = "[::1]:40000"')  # fmt: skip
     read = load(tmp_path, text)
     assert read.gateway.port_range == (20000, 20999)
+    assert read.gateway.pacing_us == 0
     assert read.gateway.metrics == Address("127.0.0.1", 9464)
     assert (read.gateway.cpus, read.gateway.crypto) == ((0, 1), "libsrtp")
     secure, plain = read.sessions[0].legs
@@ -182,6 +184,7 @@ FAULTS: list[tuple[str, Change, str, str]] = [
     ("session as a table", lambda _: "[session]\n", "session", "list of tables"),
     ("gateway as a list", lambda text: "[[gateway]]\n" + text, "gateway", "is not a table"),
     ("workers", gateway("workers = 0"), "gateway.workers", "is outside 1 to 256"),
+    ("pacing", gateway("pacing-us = 10001"), "gateway.pacing-us", "is outside 0 to 10000"),
     ("cpus", gateway("workers = 2\ncpus = [0]"), "gateway.cpus", "names 1 cores for 2 workers"),
     ("engine", gateway('engine = "dpdk"'), "gateway.engine", "is not one of socket"),
     ("port range", gateway("port-range = [5004, 5002]"), "gateway.port-range", "[LOWEST, HIGHEST]"),
