@@ -132,7 +132,7 @@ def maximum(packets_per_second: int) -> Load:
 
 
 LOW, MIDDLE = rate("50kpps", 50_000), rate("120kpps", 120_000)
-SATURATION = Load("saturation", "saturation", 250_000, 500)
+SATURATION = Load("saturation", "saturation", 320_000, 500)
 
 
 def cases(

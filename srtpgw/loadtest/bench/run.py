@@ -63,7 +63,7 @@ class Bench:
     save: Callable[[dict[str, Any]], None]
     keep: Path | None = None  # where the programs' logs of the last run stay; else they are removed
     _bed: Testbed = field(default_factory=Testbed)
-    _interrupted: bool = False
+    _interrupted: str = ""  # the signal that did it
 
     def run(self) -> dict[str, Any]:
         """Everything; the result. It is complete unless SIGINT or SIGTERM came in between."""
@@ -77,14 +77,14 @@ class Bench:
                     self._case(case, entry, report, began)
                 report["complete"] = True
             except KeyboardInterrupt:
-                self.tell("interrupted: what was measured so far is kept")
+                self.tell(f"interrupted by {self._interrupted}: what was measured so far is kept")
         report["seconds"] = time.monotonic() - began
         self.save(report)
         return report
 
-    def _stop(self) -> None:
+    def _stop(self, number: int) -> None:
         if not self._interrupted:
-            self._interrupted = True
+            self._interrupted = signal.Signals(number).name
             raise KeyboardInterrupt
 
     def _case(self, case: Case, entry: dict[str, Any], report: dict[str, Any], began: float) -> None:
@@ -294,12 +294,12 @@ def _copy_logs(folder: Path, keep: Path) -> None:
 
 
 @contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
+def _signals(stop: Callable[[int], None]) -> Iterator[None]:
     """SIGTERM and SIGHUP end the run in order, like SIGINT; a second one has to wait for the clearing up."""
 
     def caught(number: int, frame: FrameType | None) -> None:
-        del number, frame
-        stop()
+        del frame
+        stop(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, caught) for number in numbers}

@@ -22,8 +22,7 @@ TABLE = 42  # of the kernel module
 CONTROL = Path("/proc/rtpengine/control")
 MODULES = ("xt_RTPENGINE", "nft_rtpengine")
 
-# One thread with a poller of its own was the quickest of what was tried (1, 2 and 4 threads, with and without) when
-# the gateway has one core.
+# The quickest of its settings when the gateway has one core: more threads only take turns on it.
 BEST = ("--num-threads=1", "--poller-per-thread")
 COMMON = ("--foreground", "--config-file=none", "--log-stderr", "--log-level=4", "--timeout=3600",
           "--silent-timeout=3600", "--delete-delay=0")  # fmt: skip
