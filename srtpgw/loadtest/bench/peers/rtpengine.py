@@ -38,6 +38,8 @@ class Rtpengine:
     def missing(self, case: Case | None) -> str | None:
         if case is not None and case.load.kind == "maximum" and case.family == 6:
             return "the search is run over IPv4 only"
+        if case is not None and case.direction == "srtp-srtp":
+            return "between sides of one suite it hands the key on and forwards packets as they are: no crypto to measure"
         return not_installed("rtpengine", PACKAGE)
 
     def version(self) -> str:
