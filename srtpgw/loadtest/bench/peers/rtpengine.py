@@ -88,11 +88,13 @@ class RtpengineKernel(Rtpengine):
         _load_module()
         with suppress(OSError):  # it may be there from before
             CONTROL.write_text(f"add {TABLE}\n", encoding="ascii")
-        _redirect(place)
-        with super().start(place) as started:
-            yield Started(started.pids, started.target, {"table": str(TABLE)})
-        with suppress(OSError):
-            CONTROL.write_text(f"del {TABLE}\n", encoding="ascii")
+        try:
+            _redirect(place)
+            with super().start(place) as started:
+                yield Started(started.pids, started.target, {"table": str(TABLE)})
+        finally:
+            with suppress(OSError):
+                CONTROL.write_text(f"del {TABLE}\n", encoding="ascii")
 
 
 def _load_module() -> None:
