@@ -191,6 +191,17 @@ def test_figures_come_from_the_best_runs() -> None:
     assert figures.best([failed]) == ("failed", [])
 
 
+def test_a_figure_is_no_better_than_what_is_subtracted() -> None:
+    disturbed = [run(0, relayed=0, gateway=None, foreign=1.0)]
+    assert figures.case_figures({"drop": disturbed, "ours": [run(4000)]})["ours"]["quality"] == "disturbed"
+    assert figures.case_figures({**baselines(), "ours": [run(4000)]})["ours"]["quality"] == "good"
+
+
+def test_a_fault_shows_beside_good_runs() -> None:
+    runs = {**baselines(), "ours": [run(4000), run(4000, verdict="faulty"), run(4000)]}
+    assert figures.case_figures(runs)["ours"]["quality"] == "faulty"
+
+
 def test_nothing_known_has_no_summary() -> None:
     assert figures.summary([None, None]) is None
     assert figures.summary([None, 3.0, 1.0]) == {"median": 2.0, "min": 1.0, "max": 3.0, "mad": 1.0, "count": 2}

@@ -107,14 +107,15 @@ def _at(rate: int, runs: Sequence[Run]) -> list[Run]:
 def _peer_figures(peer: str, runs: Sequence[Run], everyone: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     rate = max(run["rate"] for run in runs)  # of the baselines the highest is shown
     quality, used = best(run for run in runs if run["rate"] == rate)
-    drop = median_of(per_packet(counted_seconds(run), run["offered"]) for run in _at(rate, everyone.get("drop", ())))
+    drops = _at(rate, everyone.get("drop", ()))
+    drop = median_of(per_packet(counted_seconds(run), run["offered"]) for run in drops)
     far_end = median_of(cost(run, drop) for run in _at(rate, everyone.get("cable", ())))
     costs = [cost(run, drop) for run in used]
     if peer == "drop":
         costs = [per_packet(counted_seconds(run), run["offered"]) for run in used]
     net = [None if value is None or far_end is None else value - far_end for value in costs]
     return {
-        "quality": quality,
+        "quality": _quality(quality, runs, drops),
         "runs": len(used),
         "cost_ns": summary(costs),
         "net_ns": None if peer in {"drop", "cable"} else summary(net),
@@ -126,6 +127,13 @@ def _peer_figures(peer: str, runs: Sequence[Run], everyone: Mapping[str, Sequenc
         "steal_share": summary(_share(run, "steal") for run in used),
         "foreign_share": summary(_share(run, "foreign") for run in used),
     }
+
+
+def _quality(quality: str, runs: Sequence[Run], drops: Sequence[Run]) -> str:
+    """That of the runs that are used, unless a gateway was faulty in any, or what is subtracted was disturbed."""
+    if any(outcome(run) == FAULTY for run in runs):
+        return FAULTY
+    return DISTURBED if quality == GOOD and any(outcome(run) == DISTURBED for run in drops) else quality
 
 
 def _latencies(runs: Sequence[Run]) -> dict[str, Summary | None]:

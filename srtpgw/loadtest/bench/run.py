@@ -133,7 +133,7 @@ class Bench:
         self.save(report)
 
     def _repeated(self, case: Case, peer: Peer, what: str) -> dict[str, Any]:
-        """A run, once more if something spoilt it; the best of them."""
+        """A run, once more if something spoilt it; the best of them. What a gateway did wrong is not tried away."""
         runs = []
         for attempt in range(1 + RETRIES):
             try:
@@ -144,6 +144,8 @@ class Bench:
             runs.append(run)
             judged = figures.outcome(run)
             self.tell(f"{case.id}  {peer.name}  {what}: {_short(run, judged)}")
+            if judged == figures.FAULTY:
+                return run
             if judged in {figures.GOOD, figures.FAILED}:
                 break
         return min(runs, key=lambda each: figures.OUTCOMES.index(figures.outcome(each)))
