@@ -232,7 +232,10 @@ def _run_entry(
     if len(readings) != 2 or "counters" not in loaded:
         reasons = "; ".join(map(str, loaded.get("reasons", []))) or "no measured window"
         return _failed(f"srtpgw load did not measure: {reasons}")
-    spent = cpu.usage(*readings)
+    try:
+        spent = cpu.usage(*readings)
+    except ValueError as error:
+        return _failed(f"the CPU time that was counted cannot be: {error}")
     observer = os.getpid()
     own = spent.watched.get(observer, 0.0)
     relays = sum(spent.watched.get(pid, 0.0) for pid in gateway)
@@ -264,7 +267,9 @@ def _failed(reason: str) -> dict[str, Any]:
 def _maximum_entry(found: dict[str, Any]) -> dict[str, Any]:
     kept = ("calls", "verdict", "loss_ratio", "lateness_us")
     trials = [{name: trial.get(name) for name in kept} for trial in found.get("trials", [])]
-    return {"failure": None, "verdict": found.get("verdict"), "results": found.get("results", []), "trials": trials}
+    results, reasons = found.get("results", []), "; ".join(map(str, found.get("reasons", [])))
+    failure = None if results else reasons or f"the search ended without a result: {found.get('verdict')}"
+    return {"failure": failure, "verdict": found.get("verdict"), "results": results, "trials": trials}
 
 
 def _maximum_text(entry: dict[str, Any]) -> str:
