@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 from unit.bench_results import CORES, DROP_NS, FAR_END_NS, SECONDS, baselines, run
@@ -103,6 +105,16 @@ def test_this_process_is_read() -> None:
 
 def test_cpu_time_of_a_process_that_is_gone_is_nothing() -> None:
     assert cpu.process_nanoseconds(2**22 + 1) == 0
+
+
+def test_a_process_that_ended_is_told_before_it_is_waited_for() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        assert not cpu.has_ended(process.pid)
+        assert process.stdin is not None
+        process.stdin.close()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert cpu.has_ended(process.pid)
+    assert cpu.has_ended(process.pid)
 
 
 def test_the_cost_is_what_the_gateway_takes() -> None:

@@ -176,6 +176,15 @@ def process_nanoseconds(pid: int) -> int:
     return 0
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or nothing of it is left but its status."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+    return text.rpartition(")")[2].split()[0] in {"Z", "X"}
+
+
 def children(pid: int) -> set[int]:
     """A process and everything below it."""
     return _family({pid}, _all_processes())

@@ -160,6 +160,8 @@ class Bench:
                     readings.append(cpu.read([os.getpid()]))
 
             loaded = self._drive(place.folder, started.target).run(case, self.matrix, stamp)
+            if any(cpu.has_ended(pid) for pid in started.pids):
+                raise BenchError(f"{peer.title} ended during the run; --logs FOLDER keeps what it said")
             gateway = [pid for pid in children if pid in readings[0].watched] if readings else []
             return _run_entry(started, loaded, readings, gateway)
 
@@ -229,7 +231,7 @@ def _run_entry(
     started: Started, loaded: dict[str, Any], readings: Sequence[cpu.Reading], gateway: Sequence[int]
 ) -> dict[str, Any]:
     """What is kept of a run: no keys, no addresses, no ports."""
-    if len(readings) != 2 or "counters" not in loaded:
+    if len(readings) != 2 or "counters" not in loaded or loaded["verdict"] == "target-failed":
         reasons = "; ".join(map(str, loaded.get("reasons", []))) or "no measured window"
         return _failed(f"srtpgw load did not measure: {reasons}")
     try:
@@ -266,7 +268,7 @@ def _failed(reason: str) -> dict[str, Any]:
 
 def _maximum_entry(found: dict[str, Any]) -> dict[str, Any]:
     kept = ("calls", "verdict", "loss_ratio", "lateness_us")
-    trials = [{name: trial.get(name) for name in kept} for trial in found.get("trials", [])]
+    trials = [{name: trial["run"].get(name) for name in kept} for trial in found.get("trials", [])]
     results, reasons = found.get("results", []), "; ".join(map(str, found.get("reasons", [])))
     failure = None if results else reasons or f"the search ended without a result: {found.get('verdict')}"
     return {"failure": failure, "verdict": found.get("verdict"), "results": results, "trials": trials}
