@@ -146,6 +146,21 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_file_that_cannot_be_written_is_told_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "missing" / "a.json"
+    with pytest.raises(BenchError, match=r"a\.json cannot be written"):
+        results.check_writable(file)
+    with pytest.raises(BenchError, match=r"a\.json cannot be written"):
+        results.write(typical(), file)
+
+
+def test_a_file_that_is_there_is_left_alone_until_there_is_a_result(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text("kept", encoding="utf-8")
+    results.check_writable(file)
+    assert [(each.name, each.read_text(encoding="utf-8")) for each in tmp_path.iterdir()] == [("a.json", "kept")]
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "srtpgw-bench-0"}', '{"format": "srtpgw-bench-1"}'])
 def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text, encoding="utf-8")

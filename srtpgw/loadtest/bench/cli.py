@@ -109,6 +109,9 @@ def run(matrix: str, *, as_json: bool, dry_run: bool, html: Path | None, **optio
         _show_plan(chosen, peers)
         return
     file = options["output"] or Path(f"srtpgw-bench-{matrix}-{datetime.now():%Y%m%d-%H%M%S}.json")  # noqa: DTZ005
+    for each in (file, html):
+        if each is not None:
+            results.check_writable(each)  # before the hours, not after
     found = _run(chosen, peers, options, file)
     if html is not None:
         _write_html(found, html)
@@ -185,7 +188,6 @@ def _run(matrix: Matrix, peers: Sequence[Any], options: dict[str, Any], file: Pa
     check_possible()
     cores = Cores.choose(options["gateway_cpu"], _numbers(options["load_cpus"]))
     _show_plan(matrix, peers)
-    results.write({}, file)  # a file that cannot be written is told before, not after
     here = [peer.name for peer in peers if peer.missing(None) is None]
     with telling(matrix.runs(len(here))) as tell:
         work = Bench(matrix, peers, cores, options["seed"], tell, lambda found: results.write(found, file),
@@ -227,7 +229,10 @@ def _show(found: dict[str, Any]) -> None:
 def _write_html(found: dict[str, Any], file: Path) -> None:
     from srtpgw.loadtest.bench.html import page
 
-    file.write_text(page(found), encoding="utf-8")
+    try:
+        file.write_text(page(found), encoding="utf-8")
+    except OSError as error:
+        raise BenchError(f"{file} cannot be written: {error.strerror}") from None
 
 
 def _failures(found: dict[str, Any]) -> bool:

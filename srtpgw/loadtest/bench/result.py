@@ -27,13 +27,26 @@ CASE_KEYS = ("id", "direction", "suite", "payload", "family", "load", "runs", "f
 
 
 def write(result: dict[str, Any], file: Path) -> None:
-    """All of it or nothing: an interrupted write leaves the one before."""
+    """All of it or nothing: an interrupted write leaves the one before. Raises :class:`BenchError`."""
     beside = file.with_name(f"{file.name}.{os.getpid()}")
     try:
-        beside.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        beside.replace(file)
-    finally:
-        beside.unlink(missing_ok=True)
+        try:
+            beside.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            beside.replace(file)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise BenchError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def check_writable(file: Path) -> None:
+    """Raises :class:`BenchError` where a file cannot be made; one that is there stays as it is."""
+    beside = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        beside.touch(exist_ok=False)
+        beside.unlink()
+    except OSError as error:
+        raise BenchError(f"{file} cannot be written: {error.strerror}") from None
 
 
 def read(file: Path) -> dict[str, Any]:
