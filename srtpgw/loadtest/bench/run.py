@@ -64,12 +64,13 @@ class Bench:
     keep: Path | None = None  # where the programs' logs of the last run stay; else they are removed
     _bed: Testbed = field(default_factory=Testbed)
     _interrupted: str = ""  # the signal that did it
+    _ending: bool = False
 
     def run(self) -> dict[str, Any]:
         """Everything; the result. It is complete unless SIGINT or SIGTERM came in between."""
         began = time.monotonic()
         report = self._head()
-        with self._bed, _signals(self._stop):
+        with _signals(self._stop), self._bed:
             os.sched_setaffinity(0, set(self.cores.load))
             try:
                 for case in self.matrix.cases:
@@ -78,12 +79,14 @@ class Bench:
                 report["complete"] = True
             except KeyboardInterrupt:
                 self.tell(f"interrupted by {self._interrupted}: what was measured so far is kept")
+            finally:
+                self._ending = True  # a signal from here on has to wait for the clearing up
         report["seconds"] = time.monotonic() - began
         self.save(report)
         return report
 
     def _stop(self, number: int) -> None:
-        if not self._interrupted:
+        if not (self._interrupted or self._ending):
             self._interrupted = signal.Signals(number).name
             raise KeyboardInterrupt
 
