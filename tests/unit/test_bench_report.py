@@ -136,6 +136,12 @@ def test_the_table_tells_what_was_left_out_and_what_is_doubtful() -> None:
     assert "(void)" in text
 
 
+def test_what_a_program_said_is_no_markup() -> None:
+    made = typical()
+    made["cases"][-1]["maximum"]["rtpengine"] = {"failure": "it said [/var/x] [red]", "results": [], "trials": []}
+    assert "[/var/x] [red]" in shown(table.report(made))
+
+
 # --- result files ----------------------------------------------------------------------------------------------------
 
 

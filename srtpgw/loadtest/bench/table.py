@@ -65,7 +65,7 @@ def maximum_table(case: dict[str, Any], names: dict[str, str]) -> Table:
     for peer, found in case["maximum"].items():
         name = Text(names.get(peer, peer))
         if found["failure"]:
-            table.add_row(name, "-", "failed", found["failure"], "-")
+            table.add_row(name, "-", "failed", Text(found["failure"]), "-")
         for each in found["results"]:
             pps = each.get("packets_per_second")
             table.add_row(
