@@ -230,6 +230,20 @@ def test_other_machines_are_not_compared() -> None:
     assert compare.compare(typical(), other, anyway=True)
 
 
+def test_other_drops_are_not_compared() -> None:
+    """What the drop takes is subtracted from every cost."""
+    before, after = typical(), typical()
+    for made, way in ((before, "tcx ingress"), (after, "socket filter")):
+        for each in made["cases"]:
+            for dropped in each["runs"].get("drop", ()):
+                dropped["notes"]["drop"] = way
+    assert "dropped by: tcx ingress" in shown(table.report(before))
+    assert "socket filter" in html.page(after)
+    with pytest.raises(BenchError, match="tcx ingress and socket filter"):
+        compare.compare(before, after)
+    assert compare.compare(before, after, anyway=True)
+
+
 def test_results_without_a_common_case_are_refused() -> None:
     with pytest.raises(BenchError, match="common"):
         compare.compare(result([case(baselines(), load="a")]), result([case(baselines(), load="b")]))

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from srtpgw.loadtest.bench import figures, machine
 from srtpgw.loadtest.bench.errors import BenchError
+from srtpgw.loadtest.bench.result import drops
 
 # Below this two medians are equal, however close together the repeats were: a few repeats can agree by chance.
 NOISE_FLOOR = 0.03
@@ -49,8 +50,11 @@ def compare(before: dict[str, Any], after: dict[str, Any], *, anyway: bool = Fal
     """Every figure that both results have. Raises :class:`BenchError` where the machines differ, unless ``anyway``, and
     where nothing is common."""
     differences = machine.differences(before["machine"], after["machine"])
+    ways = [", ".join(drops(side)) for side in (before, after)]
+    if ways[0] and ways[1] and ways[0] != ways[1]:
+        differences.append(f"drop: {ways[0]} and {ways[1]}")
     if differences and not anyway:
-        raise BenchError(f"not the same machine ({'; '.join(differences)}): times cannot be compared, or --anyway")
+        raise BenchError(f"not measured alike ({'; '.join(differences)}): times cannot be compared, or --anyway")
     changes = list(_changes(before, after))
     if not changes:
         raise BenchError("the two results have no figure in common")

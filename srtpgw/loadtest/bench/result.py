@@ -67,6 +67,12 @@ def read(file: Path) -> dict[str, Any]:
     return found
 
 
+def drops(result: dict[str, Any]) -> list[str]:
+    """How the drop runs dropped; two ways in one result, or in two that are compared, subtract different things."""
+    runs = (run for case in result["cases"] for run in case["runs"].get("drop", ()))
+    return sorted({run["notes"]["drop"] for run in runs if run.get("notes", {}).get("drop")})
+
+
 def titles(result: dict[str, Any]) -> dict[str, str]:
     """What peers are called, by name."""
     return {peer["name"]: peer["title"] for peer in result["peers"]}

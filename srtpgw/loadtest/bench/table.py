@@ -11,7 +11,7 @@ from rich.text import Text
 
 from srtpgw.loadtest.bench import figures
 from srtpgw.loadtest.bench.matrix import OURS
-from srtpgw.loadtest.bench.result import titles
+from srtpgw.loadtest.bench.result import drops, titles
 
 COLUMNS = (
     "relayed kpps",
@@ -104,5 +104,6 @@ def foot(result: dict[str, Any]) -> str:
         f"{machine['processor']}, {machine['cores']} cores, virtual: {machine['virtual']}, Linux {machine['kernel']}, "
         f"mitigations {machine['mitigations']}\nsrtpgw {software['srtpgw']} ({commit}), kernels "
         f"{software['crypto_tier']}, Python {software['python']}; {result['started']}, {result['seconds']:.0f} s, "
-        f"matrix {matrix['name']}, {matrix['repeats']} repeats of {matrix['duration']:g} s"
+        f"matrix {matrix['name']}, {matrix['repeats']} repeats of {matrix['duration']:g} s; dropped by: "
+        f"{', '.join(drops(result)) or '-'}"
     )
