@@ -216,6 +216,13 @@ def test_a_single_repeat_tells_nothing() -> None:
     assert {each.verdict for each in compare.compare(once, twice)} == {"unknown"}
 
 
+def test_void_runs_tell_nothing() -> None:
+    void = [run(cost, verdict="void") for cost in (9000, 9100, 9200)]
+    before = result([case({**baselines(), "srtpgw-socket": [run(cost) for cost in (4000, 4100, 4200)]})])
+    after = result([case({**baselines(), "srtpgw-socket": void})])
+    assert ("srtpgw-socket", "unknown") in verdicts(before, after)
+
+
 def test_a_lower_maximum_is_worse() -> None:
     before, after = typical(), typical()
     after["cases"][-1]["maximum"]["rtpengine"]["results"][0]["packets_per_second"] = 100_000

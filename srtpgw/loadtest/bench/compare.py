@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -26,6 +26,7 @@ BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "same", "unknown"
 METRICS: dict[str, tuple[str, ...]] = {
     "cost": ("cost_ns",), "in process": ("in_process_ns",), "latency p99": ("latency_us", "p99"),
 }  # fmt: skip
+DOUBTFUL = {figures.VOID, figures.FAULTY, figures.FAILED}  # what such runs show is no change of the gateway
 SATURATED = {name: METRICS[name] for name in ("cost", "in process")}  # latency there is the length of a queue
 
 
@@ -87,7 +88,9 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
         for peer in case["figures"]:
             if peer in then["figures"]:
                 judged = METRICS if case["load"]["kind"] != "saturation" else SATURATED
-                yield from _figures(case["id"], peer, judged, then["figures"][peer], case["figures"][peer])
+                for change in _figures(case["id"], peer, judged, then["figures"][peer], case["figures"][peer]):
+                    doubtful = {then["figures"][peer]["quality"], case["figures"][peer]["quality"]} & DOUBTFUL
+                    yield replace(change, verdict=UNKNOWN) if doubtful else change
         for peer in case["maximum"].keys() & then["maximum"].keys():
             yield from _maxima(case["id"], peer, then["maximum"][peer], case["maximum"][peer])
 
