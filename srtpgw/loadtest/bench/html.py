@@ -53,8 +53,9 @@ ABOUT_LATENCY = (
 ABOUT_RATIO = "Cost of each peer over that of srtpgw (socket) in the same case; above 1, srtpgw costs less."
 ABOUT_CRYPTO = (
     "Each bar is a peer's cost. The second part is what the same peer does not need when both sides are plain RTP at "
-    "the same load: ciphers, authentication, indices, replay windows and the octets of the tag. It is a difference of "
-    "two measurements, so it carries the noise of both."
+    "the same load: ciphers, authentication, indices, replay windows and the octets of the tag. Where saturated, each "
+    "is at its own limit, which is higher for plain RTP, and a packet is cheaper at a higher load: crypto looks larger "
+    "there than it is. It is a difference of two measurements, so it carries the noise of both."
 )
 FACTS = ("machine", "software", "settings", "accounting")
 ABOUT_MAXIMUM = "The highest load that passed without loss above the limit, by trials after RFC 2544."

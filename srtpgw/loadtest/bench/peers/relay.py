@@ -48,7 +48,10 @@ class Relay:
             return "srtpgw, not installed"
 
     def settings(self) -> Sequence[str]:
-        return (shown(("srtpgw", *COMMAND[3:])), f"engine {self.engine}, one worker on its core, crypto {self.crypto}")
+        from srtpgw.media.gateway import PACING_US
+
+        how = f"engine {self.engine}, one worker on its core, crypto {self.crypto}, pacing {PACING_US} us"
+        return (shown(("srtpgw", *COMMAND[3:])), how)
 
     @contextmanager
     def start(self, place: Place) -> Iterator[Started]:
