@@ -25,11 +25,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from srtpgw.loadtest.bench.errors import BenchError
+from srtpgw.loadtest.bench.launch import raise_files
 
 BPF_SYSCALL = {"x86_64": 321, "aarch64": 280}
 BPF_PROG_LOAD = 5
 BPF_LINK_CREATE = 28
 SO_ATTACH_FILTER = 26
+FILES_BESIDE = 256  # descriptors of this process besides
 
 
 class Hook(NamedTuple):
@@ -117,7 +119,9 @@ def _bpf(command: int, attributes: bytes) -> int:
 
 
 def _filtered(ports: Iterable[int], families: Sequence[int], refused: list[str]) -> Drop:
-    """Sockets that take every packet and keep none."""
+    """Sockets that take every packet and keep none; there are thousands."""
+    ports = list(ports)
+    raise_files(len(ports) * len(families) + FILES_BESIDE)
     held = ExitStack()
     code = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0), 8)  # ret 0
     program = struct.pack("HxxxxxxP", 1, ctypes.addressof(code))

@@ -1,4 +1,5 @@
-"""Runs a matrix: in each case and repeat every peer in turn, so that what changes on the machine changes for all."""
+"""Runs a matrix: in each case and repeat every peer in turn, every other time backwards, so that what changes on the
+machine changes for all."""
 
 from __future__ import annotations
 
@@ -108,7 +109,7 @@ class Bench:
         order = [(PEERS[name], load) for load in rates for name in BASELINES]
         order += [(peer, loads[peer.name]) for peer in here]
         for repeat in range(self.matrix.repeats):
-            for peer, load in order:
+            for peer, load in order if repeat % 2 == 0 else order[::-1]:
                 run = self._repeated(replace(case, load=load), peer, f"{repeat + 1}/{self.matrix.repeats}")
                 entry["runs"].setdefault(peer.name, []).append(run)
                 entry["figures"] = figures.case_figures(entry["runs"])
