@@ -265,7 +265,7 @@ def _ip(commands: Iterator[str] | Sequence[str], *options: str) -> None:
         ["ip", *options, "-batch", "-"], input="\n".join(commands), capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise BenchError(f"ip failed: {' '.join(done.stderr.split())}; does this kernel have veth, and a container CAP_SYS_ADMIN?")
+        raise BenchError(f"ip failed: {' '.join(done.stderr.split())}; are veth and namespaces allowed here?")
 
 
 def _quiet(role: str) -> None:

@@ -39,7 +39,7 @@ class Rtpengine:
         if case is not None and case.load.kind == "maximum" and case.family == 6:
             return "the search is run over IPv4 only"
         if case is not None and case.direction == "srtp-srtp":
-            return "between sides of one suite it hands the key on and forwards packets as they are: no crypto to measure"
+            return "between sides of one suite it forwards packets as they are: there is no crypto to measure"
         return not_installed("rtpengine", PACKAGE)
 
     def version(self) -> str:
