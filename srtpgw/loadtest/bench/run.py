@@ -308,13 +308,15 @@ def _copy_logs(folder: Path, keep: Path) -> None:
 
 @contextmanager
 def _signals(stop: Callable[[int], None]) -> Iterator[None]:
-    """SIGTERM and SIGHUP end the run in order, like SIGINT; a second one has to wait for the clearing up."""
+    """SIGTERM and SIGHUP end the run in order, like SIGINT; a second one has to wait for the clearing up. What was
+    ignored before (nohup) stays so."""
 
     def caught(number: int, frame: FrameType | None) -> None:
         del frame
         stop(number)
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, caught) for number in numbers}
     try:
         yield
