@@ -5,7 +5,7 @@
      "peers": [{"name", "title", "version", "settings": [...], "missing": reason or null}],
      "cases": [{"id", "direction", "suite", "payload", "family", "load": {...},
                 "runs": {peer: [run, ...]}, "figures": {peer: {...}},
-                "skipped": {peer: reason}, "maximum": {peer: {...}}}]}
+                "skipped": {peer: reason}, "limits": {peer: [trial, ...]}, "maximum": {peer: {...}}}]}
 
 A run holds what was counted at its ``rate`` (packets per second): ``usage`` (seconds of all cores), ``processes``
 (gateway, load, observer), ``threads`` of the load over ``threads_seconds``, ``offered``, ``relayed``, ``loss_ratio``,

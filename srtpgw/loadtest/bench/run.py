@@ -104,7 +104,7 @@ class Bench:
                 self._maximum(case, peer, entry)
                 self._saved(report, began)
             return
-        loads = {peer.name: self._limit(case, peer) for peer in here}
+        loads = {peer.name: self._limit(case, peer, entry) for peer in here}
         rates = sorted(set(loads.values()), key=lambda load: load.packets_per_second)
         order = [(PEERS[name], load) for load in rates for name in BASELINES]
         order += [(peer, loads[peer.name]) for peer in here]
@@ -115,15 +115,20 @@ class Bench:
                 entry["figures"] = figures.case_figures(entry["runs"])
                 self._saved(report, began)
 
-    def _limit(self, case: Case, peer: Peer) -> Load:
+    def _limit(self, case: Case, peer: Peer, entry: dict[str, Any]) -> Load:
         """The load for a peer: that of the case, or in a saturation case the highest that it can still relay. Some
-        gateways give a stream up for good when its queue is too long, so more than that would measure nothing."""
+        gateways give a stream up for good when its queue is too long, so more than that would measure nothing. The
+        trials are kept: a void one may have told of the load instead of the gateway."""
         if case.load.kind != "saturation":
             return case.load
         loads = rungs(case.load)
+        trials: list[dict[str, Any]] = []
+        entry["limits"][peer.name] = trials
 
         def relays(load: Load) -> bool:
             run = self._repeated(replace(case, load=load), peer, f"limit, {load.packets_per_second / 1000:.0f} kpps")
+            kept = {name: run.get(name) for name in ("rate", "offered", "relayed", "failure", "reasons")}
+            trials.append({**kept, "outcome": figures.outcome(run)})
             return not run["failure"] and run["relayed"] >= LIMIT_SHARE * run["offered"] > 0
 
         low, high = 0, len(loads)  # the lowest is taken as relayed, beyond the highest nothing is
@@ -228,7 +233,7 @@ def _peer_entry(peer: Peer) -> dict[str, Any]:
 
 
 def _case_entry(case: Case) -> dict[str, Any]:
-    return {"id": case.id, **asdict(case), "runs": {}, "figures": {}, "skipped": {}, "maximum": {}}
+    return {"id": case.id, **asdict(case), "runs": {}, "figures": {}, "skipped": {}, "limits": {}, "maximum": {}}
 
 
 def _run_entry(
