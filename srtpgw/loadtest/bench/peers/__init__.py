@@ -12,6 +12,7 @@ _ALL: tuple[Peer, ...] = (
     Cable(),
     Drop(),
     Relay("srtpgw-socket"),
+    Relay("srtpgw-socket-unpaced", pacing_us=0),
     Relay("srtpgw-socket-libsrtp", crypto="libsrtp"),
     Rtpengine(),
     RtpengineKernel(),

@@ -11,22 +11,25 @@ from pathlib import Path
 from srtpgw.loadtest.bench.matrix import Case
 from srtpgw.loadtest.bench.peers.base import FILES, START_SECONDS, Place, Started, shown
 from srtpgw.loadtest.bench.process import running, wait_for
+from srtpgw.media.gateway import PACING_US
 
 COMMAND = (sys.executable, "-m", "srtpgw.cli", "relay", "--json", "--interval", "3600", "--allow-index-reuse")
 
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """``engine`` and ``crypto`` as a relay file names them."""
+    """``engine``, ``crypto`` and ``pacing_us`` as a relay file names them."""
 
     name: str
     engine: str = "socket"
     crypto: str = "native"
+    pacing_us: int = PACING_US
 
     @property
     def title(self) -> str:
         crypto = "" if self.crypto == "native" else f", {self.crypto}"
-        return f"srtpgw ({self.engine}{crypto})"
+        pacing = "" if self.pacing_us == PACING_US else ", unpaced"
+        return f"srtpgw ({self.engine}{crypto}{pacing})"
 
     def missing(self, case: Case | None) -> str | None:
         if case is None or self.crypto == "native":
@@ -48,19 +51,15 @@ class Relay:
             return "srtpgw, not installed"
 
     def settings(self) -> Sequence[str]:
-        from srtpgw.media.gateway import PACING_US
-
-        how = f"engine {self.engine}, one worker on its core, crypto {self.crypto}, pacing {PACING_US} us"
+        how = f"engine {self.engine}, one worker on its core, crypto {self.crypto}, pacing {self.pacing_us} us"
         return (shown(("srtpgw", *COMMAND[3:])), how)
 
     @contextmanager
     def start(self, place: Place) -> Iterator[Started]:
         file = place.relay_file()
         text = file.read_text(encoding="utf-8")
-        if "[gateway]\n" in text:
-            text = text.replace("[gateway]\n", f'[gateway]\nengine = "{self.engine}"\n', 1)
-        else:
-            text = f'[gateway]\nengine = "{self.engine}"\nworkers = 1\n\n{text}'
+        table = f'[gateway]\nengine = "{self.engine}"\npacing-us = {self.pacing_us}\n'
+        text = text.replace("[gateway]\n", table, 1) if "[gateway]\n" in text else f"{table}workers = 1\n\n{text}"
         file.write_text(text, encoding="utf-8")
         log = place.folder / "relay.log"
         command = [*COMMAND, "--crypto", self.crypto, str(file)]
