@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 WIDTH = 640
 HEIGHT = 340
-LEFT, RIGHT, TOP, BOTTOM = 68, 16, 12, 46  # margins around the plot
+LEFT, RIGHT, TOP, BOTTOM = 92, 16, 12, 46  # margins around the plot; to the left, room for 10,000,000 and a title
 COLOURS = 8
 BAR = 18  # height of a bar
 BAR_GAP = 8

@@ -19,6 +19,7 @@ from __future__ import annotations
 import array
 import ctypes
 import fcntl
+import itertools
 import os
 import re
 import shutil
@@ -52,6 +53,8 @@ GET_TX_CHECKSUM = 0x16
 NEEDS_ROOT = "network namespaces need root: run it with sudo, or as root of a virtual machine or privileged container"
 
 T = TypeVar("T")
+
+_numbers = itertools.count()  # of test beds in this process
 
 
 class Wire(NamedTuple):
@@ -107,7 +110,7 @@ class Testbed:
     __test__ = False  # not a test, whatever its name
 
     def __init__(self) -> None:
-        self.stem = f"{PREFIX}-{os.getpid()}-{start_time(os.getpid())}"
+        self.stem = f"{PREFIX}-{os.getpid()}-{start_time(os.getpid())}-{next(_numbers)}"
 
     def __enter__(self) -> Testbed:
         check_possible()
@@ -206,7 +209,7 @@ def _ours() -> Iterator[str]:
 
 
 def _owner(name: str) -> tuple[int, int] | None:
-    found = re.fullmatch(rf"{PREFIX}-(\d+)-(\d+)-({'|'.join(ROLES)})", name)
+    found = re.fullmatch(rf"{PREFIX}-(\d+)-(\d+)-\d+-({'|'.join(ROLES)})", name)
     return (int(found[1]), int(found[2])) if found else None
 
 

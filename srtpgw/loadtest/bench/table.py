@@ -102,7 +102,7 @@ def foot(result: dict[str, Any]) -> str:
     commit = (software["commit"] or "no commit")[:12] + (" with changes" if software["changed"] else "")
     return (
         f"{machine['processor']}, {machine['cores']} cores, virtual: {machine['virtual']}, Linux {machine['kernel']}, "
-        f"mitigations {machine['mitigations']}\nsrtpgw {software['srtpgw']} ({commit}), kernels "
+        f"mitigations {machine['mitigations']}\nsrtpgw {software['srtpgw'] or 'from a checkout'} ({commit}), kernels "
         f"{software['crypto_tier']}, Python {software['python']}; {result['started']}, {result['seconds']:.0f} s, "
         f"matrix {matrix['name']}, {matrix['repeats']} repeats of {matrix['duration']:g} s; dropped by: "
         f"{', '.join(drops(result)) or '-'}"
