@@ -16,7 +16,7 @@ from srtpgw.loadtest.bench.matrix import Case, Load, Matrix
 from srtpgw.loadtest.bench.namespaces import Addresses, Testbed
 from srtpgw.loadtest.bench.process import running, tail
 
-COMMAND = (sys.executable, "-m", "srtpgw.cli", "load")
+COMMAND = (sys.executable, "-P", "-m", "srtpgw.cli", "load")
 GATEWAY_PORT = 20_000  # of the first call's caller leg; the callee leg two above it, the next call four
 PORTS_PER_CALL = 4
 FAR_PORT = 20_000  # of the far ends, in namespaces of their own

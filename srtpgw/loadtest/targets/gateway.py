@@ -23,7 +23,7 @@ class GatewayTarget(ChildTarget):
     def open(self, plan: Plan) -> Sequence[CallRoutes]:
         """Start the child, hand it the legs, wait until they are joined. TargetError."""
         settings = self.settings
-        child = [sys.executable, "-m", "srtpgw.loadtest.targets.gateway_child"]
+        child = [sys.executable, "-P", "-m", "srtpgw.loadtest.targets.gateway_child"]
         self.child = Child([*settings.prefix, *child])
         gateway = {"workers": settings.workers, "cpus": settings.cpus, "crypto": settings.crypto}
         flags = {"extension": bool(plan.scenario.caller_suite), "route": bool(plan.scenario.callee_suite)}

@@ -33,7 +33,7 @@ class RelayTarget(ChildTarget):
         try:
             write_private(file, relay_text(plan, self.settings))
             interval = str(min(READINGS_APART, round(plan.scenario.warm_up + plan.scenario.duration) + 600))
-            relay = [sys.executable, "-m", "srtpgw.cli", "relay", str(file), "--json", "--interval", interval]
+            relay = [sys.executable, "-P", "-m", "srtpgw.cli", "relay", str(file), "--json", "--interval", interval]
             # The register of used keys is of no use to keys that come again with each run, nor are they to it.
             self.child = Child([*self.settings.prefix, *relay], {"SRTPGW_STATE_DIR": str(folder)})
             self.child.await_line("started")

@@ -13,7 +13,7 @@ from srtpgw.loadtest.bench.peers.base import FILES, START_SECONDS, Place, Starte
 from srtpgw.loadtest.bench.process import running, wait_for
 from srtpgw.media.gateway import PACING_US
 
-COMMAND = (sys.executable, "-m", "srtpgw.cli", "relay", "--json", "--interval", "3600", "--allow-index-reuse")
+COMMAND = (sys.executable, "-P", "-m", "srtpgw.cli", "relay", "--json", "--interval", "3600", "--allow-index-reuse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Relay:
 
     def settings(self) -> Sequence[str]:
         how = f"engine {self.engine}, one worker on its core, crypto {self.crypto}, pacing {self.pacing_us} us"
-        return (shown(("srtpgw", *COMMAND[3:])), how)
+        return (shown(("srtpgw", *COMMAND[4:])), how)
 
     @contextmanager
     def start(self, place: Place) -> Iterator[Started]:
