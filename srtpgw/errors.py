@@ -1,7 +1,8 @@
 """Every exception the package raises on purpose.
 
-Three families, so that a caller can tell whose mistake it was: ``ConfigError`` (what the operator wrote),
-``MediaError`` (what was asked of the gateway), ``SrtpError`` (what a packet was like). No message holds a key.
+Families, so that a caller can tell whose mistake it was: ``ConfigError`` (what the operator wrote), ``MediaError``
+(what was asked of the gateway), ``SrtpError`` (what a packet was like), ``CaptureError`` (what a capture was like). No
+message holds a key.
 """
 
 from __future__ import annotations
@@ -51,6 +52,10 @@ class StateError(ConfigError):
 
 class KeyFormatError(SrtpgwError, ValueError):
     """Key text that is not an ``inline:`` key for its suite. The message never repeats the text."""
+
+
+class OutputError(SrtpgwError):
+    """A file that was asked for cannot be written; nothing of it is left."""
 
 
 # --- what was asked of the gateway -----------------------------------------------------------------------------------
@@ -111,3 +116,10 @@ class KeyExpired(SrtpError):
 
 class LibsrtpError(SrtpgwError):
     """libsrtp is not there, lacks a function, or refused the policy. Holds no key."""
+
+
+# --- what a capture was like -----------------------------------------------------------------------------------------
+
+
+class CaptureError(SrtpgwError):
+    """A capture that cannot be read at all: its name and the reason."""

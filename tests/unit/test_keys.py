@@ -12,8 +12,6 @@ from unit.relay_files import SUITE, key, key_text, octets
 
 from srtpgw.errors import KeyFormatError
 from srtpgw.media.keys import (
-    KEY_TEXT_MAX,
-    LIFETIME_MAX,
     format_key,
     generate_key,
     keys_fault,
@@ -21,6 +19,7 @@ from srtpgw.media.keys import (
     relay_suites,
     same_keys,
 )
+from srtpgw.sdp.inline import KEY_TEXT_MAX, LIFETIME_MAX
 from srtpgw.srtp import SUITES, MasterKey, fingerprint
 
 TEXT = key_text(1)
