@@ -1,6 +1,6 @@
 # srtpgw._native: the contents. Each file's head says what it is for; README.md draws how they fit together.
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy, memmove, memset
 from libc.stdlib cimport calloc, free, malloc, realloc
 
 from load cimport *
@@ -34,4 +34,11 @@ include "load_loop.pxi"
 include "load_settings.pxi"
 include "load.pxi"
 include "measure.pxi"
+include "pcap_packet.pxi"
+include "pcap_file.pxi"
+include "pcap_blocks.pxi"
+include "pcap_link.pxi"
+include "pcap_fragments.pxi"
+include "pcap_ip.pxi"
+include "pcap.pxi"
 include "start.pxi"

@@ -15,14 +15,22 @@ PEERS_REQUIRED = os.environ.get("SRTPGW_REQUIRE_PEERS") == "1"
 
 # Debian package of each program that a test may ask for.
 PACKAGES = {
+    "baresip": "baresip-core",
     "capinfos": "wireshark-common",
+    "dumpcap": "wireshark-common",
+    "editcap": "wireshark-common",
     "ffmpeg": "ffmpeg",
     "ffprobe": "ffmpeg",
     "gst-inspect-1.0": "gstreamer1.0-tools",
     "gst-launch-1.0": "gstreamer1.0-tools",
     "ip": "iproute2",
+    "linphonec": "linphone-cli",
+    "openssl": "openssl",
     "rtpengine": "rtpengine-daemon",
+    "sharkd": "wireshark-common",
+    "sipp": "sip-tester",
     "tc": "iproute2",
+    "tcpdump": "tcpdump",
     "tshark": "tshark",
 }
 

@@ -19,7 +19,7 @@ from support import ROOT
 # Parts of the package, lowest first. A part imports itself and lower rows; within a row the parts are strangers.
 LAYERS = (
     {"_native"},
-    {"errors"},
+    {"errors", "page"},
     {"libsrtp", "hardening"},
     {"sdp", "srtp"},
     {"media", "control"},
@@ -34,13 +34,14 @@ TOP = len(LAYERS) - 1  # composition: the only row whose parts may import each o
 IO_FILES = {"transport.py", "service.py", "store.py", "cli.py", "daemon.py", "config.py", "demo.py", "hardening.py",
             "output.py"}  # fmt: skip
 IO_FOLDERS = ("srtpgw/terminal/", "srtpgw/loadtest/")
+CAPTURE_IO = {"source.py", "writer.py", "audio.py", "command.py", "dissector.py"}  # of srtpgw/capture/: files, tshark
 IO_MODULES = re.compile(
     r"(asyncio|concurrent|fcntl|glob|http|mmap|multiprocessing|resource|sched|select|selectors|shutil|signal|socket"
     r"|socketserver|sqlite3|subprocess|tempfile|termios|threading|time|urllib)(\.|$)"
 )
 IO_CALLS = {"open", "input", "print"}
 IO_METHODS = re.compile(r"(read|write)_(text|bytes)|unlink|mkdir|touch|utcnow|today")
-OS_ALLOWED = {"cpu_count", "fspath", "sched_getaffinity", "urandom"}
+OS_ALLOWED = {"PathLike", "cpu_count", "fspath", "sched_getaffinity", "urandom"}
 
 # Native files that may make system calls and read clocks; the rest is batch in, batch out.
 NATIVE_IO = re.compile(r"ext/((engine|load)/.*|(loop|pcap|load)\.\w+)$")
@@ -124,7 +125,8 @@ def import_direction(path: str, text: str) -> list[str]:
 
 
 def io_rule(path: str, text: str) -> list[str]:
-    if PurePosixPath(path).name in IO_FILES or path.startswith(IO_FOLDERS):
+    name = PurePosixPath(path).name
+    if name in IO_FILES or path.startswith(IO_FOLDERS) or (path.startswith("srtpgw/capture/") and name in CAPTURE_IO):
         return []
     nodes = list(runtime_nodes(text))
     imports = imported(path, iter(nodes))
@@ -151,6 +153,8 @@ def declared(*extras: str) -> set[str]:
     names = {re.split(r"[<>=~!\[; ]", line, maxsplit=1)[0].lower().replace("-", "_") for line in lines}
     if "aiortc" in names:
         names.add("av")  # aiortc's interface is made of av frames
+    if "pyopenssl" in names:
+        names.add("OpenSSL")
     return names
 
 
@@ -168,8 +172,8 @@ def declared_dependencies(path: str, text: str) -> list[str]:
 
 
 def lazy_media_library(path: str, text: str) -> list[str]:
-    """aiortc takes 0.2 s and 100 MB to import: the terminal and the load test only."""
-    if path.startswith(IO_FOLDERS):
+    """aiortc takes 0.2 s and 100 MB to import: the terminal, the load test and the decoding of audio only."""
+    if path.startswith(IO_FOLDERS) or path == "srtpgw/capture/audio.py":
         return []
     names = imported(path, runtime_nodes(text))
     return [f"{path}:{line}: {name} belongs in terminal/" for line, name in names if re.match(r"(aiortc|av)\b", name)]

@@ -2,11 +2,13 @@
 
     python tests/native/variant.py asan -m pytest tests/native tests/vectors
     python tests/native/variant.py asan tests/fuzz/fuzz_relay.py --seconds 3600
+    python tests/native/variant.py asan tests/fuzz/fuzz_capture.py --seconds 3600
     python tests/native/variant.py trace -m coverage run -m pytest tests/native
 
-`asan` is AddressSanitizer with UndefinedBehaviorSanitizer: any report makes the exit status non-zero. `trace` lets
-coverage see the Cython files; it takes the GIL for every line, so it is for counting lines and nothing else. The tree
-(build/asan, build/trace) is built again when ext/ or setup.py has changed. Needs the `dev` extra.
+`asan` is AddressSanitizer with UndefinedBehaviorSanitizer: any report makes the exit status non-zero. It also counts
+the edges of the code that were taken, for the fuzz drivers. `trace` lets coverage see the Cython files; it takes the
+GIL for every line, so it is for counting lines and nothing else. The tree (build/asan, build/trace) is built again when
+ext/ or setup.py has changed. Needs the `dev` extra.
 """
 
 from __future__ import annotations
