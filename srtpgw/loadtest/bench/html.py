@@ -10,34 +10,12 @@ from srtpgw.loadtest.bench import chart, figures
 from srtpgw.loadtest.bench.matrix import OURS
 from srtpgw.loadtest.bench.result import titles
 from srtpgw.loadtest.bench.table import COLUMNS, foot, number, ratios, spread, times
+from srtpgw.page import document, table
 
 Result = dict[str, Any]
 Case = dict[str, Any]
 
 STYLE = """
-:root { color-scheme: light dark; --ground: #fff; --text: #1d2126; --quiet: #5b6570; --rule: #d9dee3; --band: #f4f6f8;
-  --s0: #0b62c4; --s1: #c2410c; --s2: #15803d; --s3: #7e22ce; --s4: #a16207; --s5: #0e7490; --s6: #be185d;
-  --s7: #64748b; }
-@media (prefers-color-scheme: dark) { :root { --ground: #14181c; --text: #e4e8ec; --quiet: #9aa5b1; --rule: #333b44;
-  --band: #1b2127; --s0: #6cb0ff; --s1: #ff9d6b; --s2: #63d58a; --s3: #c99bff; --s4: #e9c46a; --s5: #5cd0e6;
-  --s6: #ff8fc0; --s7: #a7b4c4; } }
-* { box-sizing: border-box }
-body { margin: 0 auto; padding: 1.5rem; max-width: 88rem; background: var(--ground); color: var(--text);
-  font: 15px/1.5 system-ui, sans-serif }
-h1 { font-size: 1.6rem; margin: 0 0 .3rem } h2 { font-size: 1.2rem; margin: 2.2rem 0 .4rem }
-h3 { font-size: 1rem; margin: 1.2rem 0 .3rem; font-weight: 600 }
-p { max-width: 60rem; margin: .3rem 0 } .quiet { color: var(--quiet) }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(30rem, 100%), 1fr)); gap: 1rem 2rem }
-figure { margin: 0 } svg { width: 100%; height: auto; display: block }
-.scroll { overflow-x: auto }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .3rem 0 }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid var(--rule); text-align: right; white-space: nowrap }
-th { font-weight: 600; background: var(--band) } td:first-child, th:first-child { text-align: left }
-table.facts td { text-align: left; white-space: normal } table.facts th { text-align: left }
-.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .3rem 1.3rem; padding: 0; margin: .5rem 0 }
-.key { display: inline-block; width: .8rem; height: .8rem; border-radius: 2px; margin-right: .4rem }
-text { fill: var(--text); font: 12px system-ui, sans-serif } text.title { fill: var(--quiet) }
-.grid { stroke: var(--rule) } .axis { stroke: var(--quiet) } .mark { stroke: var(--text); stroke-dasharray: 4 3 }
 .line, .range { fill: none; stroke-width: 2 } .range { stroke-width: 1.3 }
 """
 
@@ -80,12 +58,7 @@ def page(result: Result) -> str:
         _peers_table(result),
         *(_facts(title, result[title]) for title in FACTS if title in result),
     ]
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>srtpgw bench: {escape(name)}</title><style>{STYLE}{_colour_rules()}</style></head>\n"
-        f"<body>{''.join(parts)}</body></html>\n"
-    )
+    return document(f"srtpgw bench: {name}", "".join(parts), STYLE + _colour_rules())
 
 
 def _colour_rules() -> str:
@@ -234,16 +207,6 @@ def maximum_charts(result: Result, colours: dict[str, int]) -> Iterator[str]:
         )
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    titles_ = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{titles_}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _texts(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return _table(head, rows).replace("<table>", '<table class="facts">')
-
-
 def _case_table(case: Case, result: Result) -> str:
     rows = []
     judged = case["load"]["kind"] != "saturation"
@@ -260,18 +223,18 @@ def _case_table(case: Case, result: Result) -> str:
         f'<p class="quiet">not run: {escape(name)}: {escape(reason)}</p>' for name, reason in case["skipped"].items()
     )
     title = f"{named(case)}, {case['load']['name']}"
-    return f"<h3>{escape(title)}</h3>{_table(['', *COLUMNS, 'steal %', 'others %'], rows)}{skipped}"
+    return f"<h3>{escape(title)}</h3>{table(['', *COLUMNS, 'steal %', 'others %'], rows)}{skipped}"
 
 
 def _peers_table(result: Result) -> str:
     rows = (
         (peer["title"], peer["missing"] or peer["version"], "; ".join(peer["settings"])) for peer in result["peers"]
     )
-    return _texts(("peer", "version, or why it is not here", "how it runs"), rows)
+    return table(("peer", "version, or why it is not here", "how it runs"), rows, "facts")
 
 
 def _facts(title: str, facts: dict[str, Any]) -> str:
-    return _texts((title, ""), ((name, _plain(value)) for name, value in facts.items()))
+    return table((title, ""), ((name, _plain(value)) for name, value in facts.items()), "facts")
 
 
 def _plain(value: Any) -> str:
