@@ -37,7 +37,12 @@ command line or the file is at fault.
 
 
 # Commands with files of their own: where each is found when it is asked for.
-ELSEWHERE = {"bench": ("srtpgw.loadtest.bench.cli", "bench"), "load": ("srtpgw.loadtest.command", "load")}
+ELSEWHERE = {
+    "bench": ("srtpgw.loadtest.bench.cli", "bench"),
+    "decrypt": ("srtpgw.capture.command", "decrypt"),
+    "load": ("srtpgw.loadtest.command", "load"),
+    "verify": ("srtpgw.capture.command", "verify"),
+}
 
 
 class _Commands(click.Group):

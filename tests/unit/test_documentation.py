@@ -129,7 +129,8 @@ def run_script(text: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("title", chapters(read(API)))
-def test_examples_run(title: str, tmp_path: Path) -> None:
+def test_examples_run(title: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     start, chapter = chapters(read(API))[title]
     names: dict[str, Any] = {}
     printed = ""
