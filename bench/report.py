@@ -76,6 +76,10 @@ def ceiling_of(flows: int) -> Callable[[Row], Any]:
     return pick
 
 
+def capture_seconds(target: str) -> Callable[[Row], Any]:
+    return lambda row: row["seconds"] if row.get("target") == target else None
+
+
 FULL = (16, 32, 64)
 
 
@@ -98,6 +102,9 @@ TARGETS = (
     at_most("relay RTP to SRTP, 20,000 flows", 260.0, "ns", ceiling_of(20000)),
     at_most("native memory per encrypted direction", 4096.0, "octets", lambda row: row.get("octets_per_direction")),
     at_most("2,000 sessions above idle", 64.0, "MiB", lambda row: row.get("resident_mib")),
+    at_most("capture: 2,000 keys to 2,000 streams in no order", 1.0, "s", capture_seconds("match")),
+    at_most("capture: 512 MiB of 2,000 streams authenticated", 1.5, "s", capture_seconds("examine")),
+    at_most("srtpgw verify, 1 GiB of 1,000 calls", 8.0, "s", lambda row: row.get("gibioctet_s")),
 )
 
 
@@ -166,6 +173,13 @@ def memory_line(row: Row) -> str:
     )
 
 
+def verify_line(row: Row) -> str:
+    peer = row["peer"]
+    text = f"{row['mebioctets']} MiB, {row['packets']:,} packets, {row['streams']:,} streams, {row['keys']:,} keys:"
+    text += f" {row['cpu_s']:.2f} s of a core, {row['wall_s']:.2f} s in all, {row['resident_mib_most']} MiB at most"
+    return text + (f"; {peer['what']}: {peer['ratio']:.1f} times as long" if peer else "")
+
+
 def write_tables(rows: list[Row], section: Write, write: Write) -> None:
     facts = circumstances(rows)
     section("measured")
@@ -182,12 +196,23 @@ def write_tables(rows: list[Row], section: Write, write: Write) -> None:
             write(COLUMNS)
             for row in chosen:
                 write(line(row, chosen))
-    memory = [row for row in rows if row["table"] == "memory"]
-    if memory:
-        section("memory")
-        for row in memory:
-            write(memory_line(row))
+    for table, told in (("memory", memory_line), ("verify", verify_line)):
+        chosen = [row for row in rows if row["table"] == table]
+        if chosen:
+            section(table)
+        for row in chosen:
+            write(told(row))
+    write_captures([row for row in rows if row["table"] == "capture"], section, write)
     write_targets(rows, section, write)
+
+
+def write_captures(rows: list[Row], section: Write, write: Write) -> None:
+    if rows:
+        section("captures, the quickest turn")
+    for row in rows:
+        unit = next((unit for unit in ("trials", "packets") if row.get(unit)), None)
+        each = f"{row['seconds'] / row[unit] * 1e9:8.1f} ns a {unit[:-1]}" if unit else ""
+        write(f"{row['what']:76}{row['seconds']:9.4f} s{each}")
 
 
 def write_targets(rows: list[Row], section: Write, write: Write) -> None:
