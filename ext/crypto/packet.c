@@ -82,9 +82,33 @@ void srtp_hmac_plain(srtp_job *const *jobs, size_t count, srtp_mac *macs) {
     srtp_wipe(mac, sizeof mac);
 }
 
+/* What a cipher spills to the stack or leaves in registers is the session key itself, where one is derived: the
+ * compiler decides how much, and a core of the process would hold it. Deeper frames than those of ctr are wiped as
+ * well. */
+enum { DEAD_STACK = 2048 };
+
+static __attribute__((noinline)) void wipe_what_is_left(void) {
+    uint8_t dead[DEAD_STACK];
+
+    srtp_wipe(dead, sizeof dead);
+#if defined(__x86_64__)
+    __asm__ __volatile__(
+        "pxor %%xmm0, %%xmm0\n\tpxor %%xmm1, %%xmm1\n\tpxor %%xmm2, %%xmm2\n\tpxor %%xmm3, %%xmm3\n\t"
+        "pxor %%xmm4, %%xmm4\n\tpxor %%xmm5, %%xmm5\n\tpxor %%xmm6, %%xmm6\n\tpxor %%xmm7, %%xmm7\n\t"
+        "pxor %%xmm8, %%xmm8\n\tpxor %%xmm9, %%xmm9\n\tpxor %%xmm10, %%xmm10\n\tpxor %%xmm11, %%xmm11\n\t"
+        "pxor %%xmm12, %%xmm12\n\tpxor %%xmm13, %%xmm13\n\tpxor %%xmm14, %%xmm14\n\tpxor %%xmm15, %%xmm15"
+        :
+        :
+        : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12",
+          "xmm13", "xmm14", "xmm15");
+#endif
+}
+
+/* For the derivation of keys, not for packets. */
 void srtp_keystream_by(const srtp_parts *parts, const srtp_key *key, const uint8_t *iv, uint8_t *out, size_t len) {
     memset(out, 0, len);
     parts->ctr(key, iv, out, len);
+    wipe_what_is_left();
 }
 
 void srtp_protect_cm_by(const srtp_parts *parts, srtp_job *const *jobs, size_t count) {
