@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from support import missing
 from unit.capture.media import CALLED, CALLER, Stream, capture, crypto_line, described, key
 
 from srtpgw.cli import main
@@ -204,7 +205,7 @@ def test_decrypt_to_standard_output(files: dict[str, Path], tmp_path: Path) -> N
 
 def test_a_full_disk_leaves_nothing_behind(files: dict[str, Path]) -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("there is no /dev/full")
+        missing("there is no /dev/full")
     command = program("decrypt", files["secret.pcap"], "-k", files["keys.txt"], "-o", "-")
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
