@@ -9,7 +9,8 @@ from functools import lru_cache
 import pytest
 
 from srtpgw import _native, libsrtp
-from srtpgw.srtp import SUITES, Provider, Receiver, Sender, SessionKeys, derive_session_keys
+from srtpgw.srtp import SUITES, Receiver, Sender, SessionKeys, derive_session_keys
+from srtpgw.terms import Provider
 
 CM = "AES_CM_128_HMAC_SHA1_80"
 GCM = "AEAD_AES_128_GCM"

@@ -9,7 +9,8 @@ from srtpgw import _native
 from srtpgw.media import Address, LegSettings, MediaGateway
 from srtpgw.media.endpoint import endpoint_of
 from srtpgw.media.session import Leg
-from srtpgw.srtp import SUITES, MasterKey, Provider, Sender
+from srtpgw.srtp import SUITES, MasterKey, Sender
+from srtpgw.terms import Provider
 
 FAR_END = Address("192.0.2.10", 40000)  # of every leg
 # Ports of the memory engine are the process's. Two relays are open at a time only where they are small.

@@ -104,6 +104,7 @@ TARGETS = (
     at_most("2,000 sessions above idle", 64.0, "MiB", lambda row: row.get("resident_mib")),
     at_most("capture: 2,000 keys to 2,000 streams in no order", 1.0, "s", capture_seconds("match")),
     at_most("capture: 512 MiB of 2,000 streams authenticated", 1.5, "s", capture_seconds("examine")),
+    at_most("an operator command beside 10,000 extensions", 150.0, "ms", lambda row: row.get("command_ms")),
     at_most("srtpgw verify, 1 GiB of 1,000 calls", 8.0, "s", lambda row: row.get("gibioctet_s")),
 )
 
@@ -180,6 +181,13 @@ def verify_line(row: Row) -> str:
     return text + (f"; {peer['what']}: {peer['ratio']:.1f} times as long" if peer else "")
 
 
+def control_line(row: Row) -> str:
+    """CPU time of the quickest turn, and the peers' of the same turns."""
+    text = f"{row['what']:56}{row['cpu_ms']:9.3f} ms"
+    peers = (f"{name} {peer['cpu_ms']:.2f} ms, ratio {peer['ratio']:.2f}" for name, peer in row["peers"].items())
+    return "; ".join([text, *peers])
+
+
 def write_tables(rows: list[Row], section: Write, write: Write) -> None:
     facts = circumstances(rows)
     section("measured")
@@ -196,7 +204,7 @@ def write_tables(rows: list[Row], section: Write, write: Write) -> None:
             write(COLUMNS)
             for row in chosen:
                 write(line(row, chosen))
-    for table, told in (("memory", memory_line), ("verify", verify_line)):
+    for table, told in (("memory", memory_line), ("verify", verify_line), ("control", control_line)):
         chosen = [row for row in rows if row["table"] == table]
         if chosen:
             section(table)

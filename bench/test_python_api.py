@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from srtpgw.srtp import Provider, Receiver, Sender, protect_many, unprotect_many
+from srtpgw.srtp import Receiver, Sender, protect_many, unprotect_many
+from srtpgw.terms import Provider
 
 from .flows import CM, ENCRYPTING, GCM, master_keys, skip_without_libsrtp
 from .pairs import TIMER, Loop, Setting, compare

@@ -7,43 +7,21 @@ smaller capture of the same kind, and only lists the streams: it opens nothing.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from .captures import write_calls
+from .cost import Cost, cost
 
 CALLS = 1000
 GIBIOCTET = 1 << 30
 SHARED = 256 << 20  # octets that both read
 READINGS = 3  # of which the quickest counts
 DISK_SPARE = 2 * GIBIOCTET
-
-
-class Cost(NamedTuple):
-    cpu_s: float
-    wall_s: float
-    resident_mib: int
-    output: bytes
-
-
-def cost(command: Sequence[str]) -> Cost:
-    """Of a process that ends by itself with status 0."""
-    start = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout is not None
-        output = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, f"{command}: {output[-500:]!r}"
-    return Cost(used.ru_utime + used.ru_stime, time.monotonic() - start, used.ru_maxrss >> 10, output)
 
 
 def verify(capture: Path, keys: Path) -> Cost:

@@ -1,8 +1,8 @@
 """Every exception the package raises on purpose.
 
-Families, so that a caller can tell whose mistake it was: ``ConfigError`` (what the operator wrote), ``MediaError``
-(what was asked of the gateway), ``SrtpError`` (what a packet was like), ``CaptureError`` (what a capture was like). No
-message holds a key.
+Families, so that a caller can tell whose mistake it was: ``ConfigError`` (what the operator wrote), ``StoreError``
+(the store of settings), ``MediaError`` (what was asked of the gateway), ``SrtpError`` (what a packet was like),
+``CaptureError`` (what a capture was like). No message holds a key.
 """
 
 from __future__ import annotations
@@ -50,8 +50,38 @@ class StateError(ConfigError):
     """The kept sending state is missing, damaged or not writable, so that no index can be proved unused."""
 
 
+class UsageError(SrtpgwError):
+    """A command line that its command does not take. The text says what goes, and never repeats a secret."""
+
+
 class KeyFormatError(SrtpgwError, ValueError):
     """Key text that is not an ``inline:`` key for its suite. The message never repeats the text."""
+
+
+class StoreError(SrtpgwError):
+    """The store of settings cannot be used: not writable, full, busy, damaged, or written by a newer version. Nothing
+    was changed. The text says which, and what to do."""
+
+
+class VaultError(SrtpgwError):
+    """A sealed secret cannot be opened: another key file, or damaged. Holds nothing of it."""
+
+
+class LicenseError(SrtpgwError):
+    """A file that is no licence, or not as it was signed. The text reads on from "the licence"."""
+
+
+class CertificateError(SrtpgwError):
+    """A certificate, a chain or a private key that cannot be used. ``lines``: what is wrong, then what to do. Holds
+    nothing of a key or a passphrase."""
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = lines
+        super().__init__(" ".join(lines))
+
+
+class BackupError(SrtpgwError):
+    """A file that no backup can be restored from. The text is the reason in the words for operators."""
 
 
 class OutputError(SrtpgwError):

@@ -22,10 +22,11 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 from srtpgw import _native
 from srtpgw.errors import AuthenticationError, KeyExpired, PacketError, ReplayError, SrtpError
+from srtpgw.terms import Provider
 
 __all__ = [
     "SUITES",
@@ -46,7 +47,6 @@ __all__ = [
 ]
 
 Buffer = bytes | bytearray | memoryview
-Provider = Literal["native", "libsrtp"]
 
 WINDOW_MIN, WINDOW_MAX = 64, 32767  # packets
 KEYS_MAX = 8  # master keys of one context

@@ -18,11 +18,11 @@ from typing import Final, Literal, cast, get_args
 
 from srtpgw.capture.findings import counted, some, title
 from srtpgw.capture.report import Address, Expectation, Outcome, StreamReport, Verdict, ssrc_text
+from srtpgw.terms import LEG_TYPES
 
 What = Literal["srtp", "rtp"]
 Matches = Callable[[StreamReport], bool]
 
-LEG_TYPES: Final = ("extension", "route", "intermgw")
 ALL: Final = "all"
 CHOICES_MAX = 8  # selectors offered where nothing matched
 WORST_FIRST: Final[tuple[Outcome, ...]] = ("fail", "inconclusive", "pass")

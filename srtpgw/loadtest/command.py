@@ -250,9 +250,9 @@ def _scenario(options: Options) -> Scenario:
 
 
 def _target(options: Options) -> TargetSettings:
+    from srtpgw.address import Address
     from srtpgw.loadtest.faults import ScenarioError
     from srtpgw.loadtest.targets import TargetSettings
-    from srtpgw.media.address import Address
 
     gateway = options["gateway"] or LOOPBACK[int(options["family"])]
     try:
@@ -285,8 +285,8 @@ def _suite(text: str) -> str | None:
 
 
 def _host(text: str, option: str) -> str:
+    from srtpgw.address import parse_host
     from srtpgw.loadtest.faults import ScenarioError
-    from srtpgw.media.address import parse_host
 
     try:
         return parse_host(text)

@@ -13,8 +13,8 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
+from srtpgw.address import Address
 from srtpgw.loadtest.faults import TargetError
-from srtpgw.media.address import Address
 
 Value = int | str | list["Value"] | dict[str, "Value"]
 

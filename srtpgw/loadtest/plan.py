@@ -14,8 +14,8 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from srtpgw.address import Address
 from srtpgw.loadtest.scenario import PORTS_PER_SOCKET, Scenario
-from srtpgw.media.address import Address
 from srtpgw.srtp import SUITES
 
 BURST_GAP_NS = 3000  # between the packets of a burst: about what a send takes, so that they leave back to back

@@ -10,8 +10,8 @@ from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, NamedTuple
 
 from srtpgw import _native
+from srtpgw.address import MAX_PORT, host_fault
 from srtpgw.loadtest.faults import ScenarioError
-from srtpgw.media.address import MAX_PORT, host_fault
 from srtpgw.media.keys import relay_suites
 
 Spread = Literal["even", "burst", "random"]

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from srtpgw import _native, hardening
+from srtpgw.address import Address
 from srtpgw.loadtest.faults import LoadError, ScenarioError
 from srtpgw.loadtest.plan import Party, Plan
-from srtpgw.media.address import Address
 from srtpgw.media.endpoint import endpoint_of
 
 CLONE_NEWNET: Final = 0x40000000  # <sched.h>

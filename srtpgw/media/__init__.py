@@ -1,6 +1,6 @@
 """The media plane: legs, sessions and the gateway that relays between them."""
 
-from srtpgw.media.address import Address
+from srtpgw.address import Address
 from srtpgw.media.gateway import MediaGateway
 from srtpgw.media.leg import LegSettings
 from srtpgw.media.session import Leg, Session

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ipaddress
 
 from srtpgw import _native
+from srtpgw.address import Address
 from srtpgw.errors import MediaError
-from srtpgw.media.address import Address
 
 Endpoint = tuple[int, bytes, int, int] | tuple[()]
 

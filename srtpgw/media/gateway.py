@@ -20,23 +20,22 @@ from dataclasses import fields, replace
 from typing import Any, Literal, Self
 
 from srtpgw import _native
+from srtpgw.address import Address
 from srtpgw.errors import KeyReuse, LibsrtpError, LimitReached, MediaError, PortUnavailable
-from srtpgw.media.address import Address
 from srtpgw.media.endpoint import address_of, endpoint_of
 from srtpgw.media.keys import same_keys
-from srtpgw.media.leg import LEG_TYPES, SOURCE_RULES, LegSettings, forwards
-from srtpgw.media.ports import DEFAULT_RANGE, PortRange
+from srtpgw.media.leg import SOURCE_RULES, LegSettings, forwards
+from srtpgw.media.ports import PortRange
 from srtpgw.media.registry import KeyRegistry
 from srtpgw.media.session import Leg, Session
 from srtpgw.media.statistics import Event, GatewayStatistics
-from srtpgw.srtp import Provider, Receiver, Sender
+from srtpgw.srtp import Receiver, Sender
+from srtpgw.terms import LEG_TYPES, PACING_MAX_US, PACING_US, PORT_RANGE, WORKERS_MAX, Provider
 
 ADDRESSING = ("remote", "remote_rtcp", "source")
 FIXED = ("type", "local", "family", "rtcp_mux")  # of a leg, as long as it is open
 SRTCP_SKIP = 1 << 20  # SRTCP indices passed over when the kept state is older than the last packet
 EVENTS_KEPT = 10_000  # that nobody has asked for yet; older ones are forgotten
-PACING_US = 250  # a frame of speech is 20,000
-PACING_MAX_US = 10_000
 OVERLAP = 2.0  # seconds that packets under the key before are taken after a re-key
 
 
@@ -44,8 +43,9 @@ class MediaGateway:
     """Relays RTP and SRTP between legs on `workers` threads (None: one per core of the process).
 
     ``cpus`` pins worker n to core ``cpus[n]``. ``media_encryption`` holds the flag of each leg type, absent ones off: a
-    leg with keys needs its type's flag on, one without needs it off. ``crypto`` selects the provider for all legs. A
-    worker rests ``pacing_us`` microseconds between batches that come close to each other, as a wake-up costs more than
+    leg with keys needs its type's flag on, one without needs it off. It may be set anew at any time: legs are judged as
+    they open, and those that are open keep their mode and keys. ``crypto`` selects the provider for all legs. A worker
+    rests ``pacing_us`` microseconds between batches that come close to each other, as a wake-up costs more than
     a packet; 0 to 10,000, 0: it never rests.
     """
 
@@ -56,7 +56,7 @@ class MediaGateway:
         cpus: Sequence[int] = (),
         engine: Literal["socket", "memory"] = "socket",
         crypto: Provider = "native",
-        port_range: tuple[int, int] = DEFAULT_RANGE,
+        port_range: tuple[int, int] = PORT_RANGE,
         bind_ipv4: str = "127.0.0.1",
         bind_ipv6: str = "::1",
         advertised_ipv4: str | None = None,
@@ -66,8 +66,9 @@ class MediaGateway:
         threaded: bool = True,
     ) -> None:
         count = workers if workers is not None else len(cpus) or _native.core_count()
-        if not 1 <= count <= 256 or (cpus and len(cpus) != count):
-            raise MediaError(f"{count} workers on {len(cpus)} named cores: 1 to 256 workers, and one core for each")
+        if not 1 <= count <= WORKERS_MAX or (cpus and len(cpus) != count):
+            cores = f"{len(cpus)} named cores"
+            raise MediaError(f"{count} workers on {cores}: 1 to {WORKERS_MAX} workers, and one core for each")
         if not 0 <= pacing_us <= PACING_MAX_US:
             raise MediaError(f"pacing of {pacing_us} us: 0 to {PACING_MAX_US}")
         self._ports = PortRange(*port_range)
@@ -118,7 +119,7 @@ class MediaGateway:
 
         PolicyRefused, KeyReuse, PortUnavailable, LimitReached, or MediaError for settings that contradict themselves.
         """
-        self._check_settings(settings)
+        self._check_settings(settings, self.media_encryption)
         self._check_keys(0, settings)
         if not settings.sending_state:
             self._keys.check_unused(settings.transmit_keys)
@@ -156,7 +157,7 @@ class MediaGateway:
             if name in FIXED or name not in known:
                 raise MediaError(f"{name} cannot be changed on an open leg")
         settings = replace(leg.settings, **changes)
-        self._check_settings(settings)
+        self._check_settings(settings, None)
         if settings.encrypted != leg.settings.encrypted:
             raise MediaError("a leg does not change between plain and encrypted: open another")
         told = _native_settings(settings)
@@ -263,9 +264,9 @@ class MediaGateway:
 
     # --- how ---------------------------------------------------------------------------------------------------------
 
-    def _check_settings(self, settings: LegSettings) -> None:
+    def _check_settings(self, settings: LegSettings, media_encryption: Mapping[str, bool] | None) -> None:
         try:
-            settings.check(self.media_encryption)
+            settings.check(media_encryption)
         except KeyReuse:
             self._keys.refused += 1
             raise

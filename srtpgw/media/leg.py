@@ -10,16 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
+from srtpgw.address import MAX_PORT, MIN_PORT, Address, host_fault
 from srtpgw.errors import KeyReuse, MediaError, PolicyRefused
-from srtpgw.media.address import MAX_PORT, MIN_PORT, Address, host_fault
 from srtpgw.media.keys import keys_fault, relay_suites, same_keys
 from srtpgw.srtp import HINTS_MAX, MasterKey, fingerprint
+from srtpgw.terms import LEG_TYPES, LegType
 
-LegType = Literal["extension", "route", "intermgw"]
 SourceRule = Literal["authenticated", "strict", "learn-once"]
 RenameSources = Literal["none", "unknown", "all"]
 
-LEG_TYPES: Final[tuple[LegType, ...]] = ("extension", "route", "intermgw")
 SOURCE_RULES: Final[tuple[SourceRule, ...]] = ("authenticated", "strict", "learn-once")
 RENAME_SOURCES: Final[tuple[RenameSources, ...]] = ("none", "unknown", "all")
 
@@ -123,11 +122,12 @@ class LegSettings:
             return Fault("type", f"has keys, but media encryption is off for {self.type} legs", PolicyRefused)
         return None
 
-    def check(self, media_encryption: Mapping[str, bool]) -> None:
-        """Raise the MediaError of the first fault, the policy's included."""
+    def check(self, media_encryption: Mapping[str, bool] | None) -> None:
+        """Raise the MediaError of the first fault, that of the flags included (None: the leg is open already, and keeps
+        the mode that it was opened in)."""
         for fault in self.faults():
             raise fault.error(f"{fault.field} {fault.reason}")
-        refusal = self.policy_fault(media_encryption)
+        refusal = None if media_encryption is None else self.policy_fault(media_encryption)
         if refusal is not None:
             raise refusal.error(f"{self.type} leg {refusal.reason}")
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from srtpgw.errors import MediaError
-
-DEFAULT_RANGE = (16384, 32767)  # below Linux's ephemeral ports, so that no client socket takes one by chance
-FIRST, LAST = 1024, 65535
+from srtpgw.terms import FIRST_PORT, LAST_PORT, first_pair
 
 
 class PortRange:
     """Hands out candidates in turn, so that a port just given back rests as long as possible."""
 
     def __init__(self, first: int, last: int) -> None:
-        self.first = first + first % 2
-        if not FIRST <= first <= last <= LAST or last <= self.first:
-            raise MediaError(f"port range {first}-{last}: an even port and the one above at least, {FIRST} to {LAST}")
+        pair = first_pair(first, last)
+        if pair is None or first < FIRST_PORT or last > LAST_PORT:
+            raise MediaError(
+                f"port range {first}-{last}: an even port and the one above at least, {FIRST_PORT} to {LAST_PORT}"
+            )
+        self.first = pair
         self.last = last
         self._next = self.first
         self._taken: set[int] = set()

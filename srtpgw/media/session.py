@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from srtpgw import _native
-from srtpgw.media.address import Address
+from srtpgw.address import Address
 from srtpgw.media.leg import LegSettings
 from srtpgw.media.statistics import LegLabel
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
 from srtpgw import _native
-from srtpgw.media.address import Address
+from srtpgw.address import Address
 from srtpgw.media.endpoint import address_of
 
 COUNTERS: Final[Mapping[str, str]] = dict(zip(_native.COUNTER_NAMES, _native.COUNTER_HELP, strict=True))

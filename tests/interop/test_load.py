@@ -13,11 +13,11 @@ from interop.programs import running, tail
 from support import require_peer, require_root
 from unit.loadtest.setting import SRTP, free_block, small
 
+from srtpgw.address import Address
 from srtpgw.loadtest.faults import TargetError
 from srtpgw.loadtest.ng import NgClient
 from srtpgw.loadtest.run import Watch, run
 from srtpgw.loadtest.targets import TargetSettings
-from srtpgw.media.address import Address
 
 SHORT_TAG = "AES_CM_128_HMAC_SHA1_32"
 

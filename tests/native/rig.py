@@ -34,7 +34,8 @@ from srtpgw.media import Address, LegSettings, MediaGateway
 from srtpgw.media.endpoint import Endpoint, address_of, endpoint_of
 from srtpgw.media.session import Leg, Session
 from srtpgw.media.statistics import DirectionStatistics, Event, LegStatistics
-from srtpgw.srtp import MasterKey, Provider
+from srtpgw.srtp import MasterKey
+from srtpgw.terms import Provider
 
 SUITE = "AES_CM_128_HMAC_SHA1_80"
 RELAY_SUITES = tuple(name for name, suite in SUITES.items() if suite.cipher != "NULL")

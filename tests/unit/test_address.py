@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from srtpgw.media.address import Address, host_fault, parse_host
+from srtpgw.address import Address, host_fault, parse_host
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from unit.relay_files import SUITE, key
 
+from srtpgw.address import Address
 from srtpgw.errors import KeyReuse, MediaError, PolicyRefused
-from srtpgw.media.address import Address
 from srtpgw.media.leg import LegSettings
 
 LOCAL = Address("127.0.0.1", 20000)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
+from srtpgw.address import MAX_PORT, Address, host_fault
 from srtpgw.loadtest.faults import ScenarioError
 from srtpgw.loadtest.plan import Call, Party, Plan
 from srtpgw.loadtest.scenario import CPU_MAX, PORT_MIN, Scenario, is_near
-from srtpgw.media.address import MAX_PORT, Address, host_fault
-from srtpgw.srtp import Provider
+from srtpgw.terms import Provider
 
 TargetKind = Literal["relay", "gateway", "rtpengine", "static", "cable"]
 TARGET_KINDS: Final = ("relay", "gateway", "rtpengine", "static", "cable")

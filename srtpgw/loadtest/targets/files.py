@@ -7,10 +7,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from srtpgw.address import Address
 from srtpgw.loadtest.faults import LoadError
 from srtpgw.loadtest.plan import Party, Plan
 from srtpgw.loadtest.targets.base import TargetSettings
-from srtpgw.media.address import Address
 from srtpgw.media.keys import format_key
 from srtpgw.srtp import MasterKey
 

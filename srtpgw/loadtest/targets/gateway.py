@@ -7,11 +7,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from srtpgw.address import Address
 from srtpgw.loadtest.faults import TargetError
 from srtpgw.loadtest.plan import Party, Plan
 from srtpgw.loadtest.targets.base import CallRoutes, TargetSettings, planned_routes
 from srtpgw.loadtest.targets.process import Child, ChildTarget
-from srtpgw.media.address import Address
 
 
 class GatewayTarget(ChildTarget):

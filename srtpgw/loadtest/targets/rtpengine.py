@@ -17,13 +17,13 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from srtpgw.address import MAX_PORT, Address, parse_host
 from srtpgw.errors import KeyFormatError
 from srtpgw.loadtest.faults import TargetError
 from srtpgw.loadtest.ng import NgClient, NgRefused, Value
 from srtpgw.loadtest.plan import Call, Party, Plan
 from srtpgw.loadtest.scenario import Codec
 from srtpgw.loadtest.targets.base import CallRoutes, Route, TargetSettings, check_destinations
-from srtpgw.media.address import MAX_PORT, Address, parse_host
 from srtpgw.media.keys import format_key, parse_key
 from srtpgw.srtp import MasterKey
 

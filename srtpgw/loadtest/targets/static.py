@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from srtpgw.address import Address, host_fault
 from srtpgw.loadtest.faults import ScenarioError
 from srtpgw.loadtest.plan import Plan
 from srtpgw.loadtest.targets.base import CallRoutes, TargetSettings, planned_routes, route_to
-from srtpgw.media.address import Address, host_fault
 
 FILE_MAX = 4 << 20  # octets
 

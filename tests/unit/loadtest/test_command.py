@@ -17,11 +17,11 @@ from click.testing import CliRunner, Result
 from unit.loadtest.setting import FAR_ENDS, free_block
 
 from srtpgw.cli import main
-from srtpgw.config import load_relay
 from srtpgw.loadtest.command import _scenario, _target, find_command, run_command
 from srtpgw.loadtest.scenario import Scenario
 from srtpgw.loadtest.search import SearchSettings
 from srtpgw.loadtest.targets import TargetSettings
+from srtpgw.relay.file import load_relay
 
 PATIENCE = 60.0  # seconds
 QUICK = ("--calls", "2", "--duration", "0.5", "--warm-up", "0", "--drain", "0.3", "--rtcp", "0.1",

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from srtpgw.address import Address
 from srtpgw.loadtest.faults import TargetError
 from srtpgw.loadtest.ng import BencodeError, NgClient, Value, decode, encode
-from srtpgw.media.address import Address
 
 Answer = Callable[[bytes, bytes], list[bytes]]  # cookie with its blank, dictionary -> datagrams
 

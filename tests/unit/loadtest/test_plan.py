@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from srtpgw.config import load_relay
+from srtpgw.address import Address
 from srtpgw.loadtest.faults import LoadError
 from srtpgw.loadtest.plan import BURST_GAP_NS, Party, make_plan
 from srtpgw.loadtest.scenario import SHARED_SOCKETS, Scenario
 from srtpgw.loadtest.targets import TargetSettings
 from srtpgw.loadtest.targets.files import keys_table, relay_text, write_private
-from srtpgw.media.address import Address
 from srtpgw.media.keys import format_key, relay_suites
+from srtpgw.relay.file import load_relay
 from srtpgw.srtp import SUITES, MasterKey
 
 BOTH = Scenario(calls=40, caller_suite="AEAD_AES_256_GCM")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from unit.loadtest.setting import SRTP, free_block, small, through
 
+from srtpgw.address import Address
 from srtpgw.loadtest.faults import LoadError, ScenarioError, TargetError
 from srtpgw.loadtest.plan import make_plan
 from srtpgw.loadtest.result import RunResult
@@ -20,7 +21,6 @@ from srtpgw.loadtest.scenario import parse_codec
 from srtpgw.loadtest.targets import TargetSettings, make_target
 from srtpgw.loadtest.targets.files import relay_text, write_private
 from srtpgw.loadtest.targets.relay import RelayTarget
-from srtpgw.media.address import Address
 
 CABLE = TargetSettings(kind="cable")
 IMPAIRED = {"lose": 0.1, "reorder": 0.1, "duplicate": 0.1}

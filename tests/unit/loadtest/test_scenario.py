@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from srtpgw.address import Address
 from srtpgw.loadtest.faults import ScenarioError
 from srtpgw.loadtest.plan import make_plan
 from srtpgw.loadtest.scenario import CODECS, Scenario, is_near, parse_codec
 from srtpgw.loadtest.targets import CallRoutes, TargetSettings
 from srtpgw.loadtest.targets.base import check_destinations, planned_routes, route_to
 from srtpgw.loadtest.targets.static import read_legs
-from srtpgw.media.address import Address
 
 
 def test_codecs_have_the_rates_of_their_packets() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from srtpgw.loadtest.bench.matrix import Case
 from srtpgw.loadtest.bench.peers.base import FILES, START_SECONDS, Place, Started, shown
 from srtpgw.loadtest.bench.process import running, wait_for
-from srtpgw.media.gateway import PACING_US
+from srtpgw.terms import PACING_US
 
 COMMAND = (sys.executable, "-P", "-m", "srtpgw.cli", "relay", "--json", "--interval", "3600", "--allow-index-reuse")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import NamedTuple
 
-ADDRESS_TEXT_MAX = 80  # characters: the longest IPv6 address with a zone, brackets, colon and port
+from srtpgw.hosts import MAX_PORT, MIN_PORT, host_fault, parse_host
 
-MIN_PORT = 1
-MAX_PORT = 65535
+__all__ = ["ADDRESS_TEXT_MAX", "MAX_PORT", "MIN_PORT", "Address", "host_fault", "is_wildcard", "parse_host"]
+
+ADDRESS_TEXT_MAX = 80  # characters: the longest IPv6 address with a zone, brackets, colon and port
 
 
 class Address(NamedTuple):
@@ -47,40 +47,6 @@ class Address(NamedTuple):
     def next_port(self) -> Address:
         """The same host with the port above: where RTCP goes when nothing else is said (RFC 3550, section 11)."""
         return Address(self.host, self.port + 1)
-
-
-def parse_host(text: str, version: int = 0) -> str:
-    """The canonical form of a numeric address; ``version`` 4 or 6 insists on that family.
-
-    An IPv4 address in IPv6 clothing (``::ffff:192.0.2.1``) is refused: a socket of either family would take it for
-    the other's. Raises ValueError with a reason that does not repeat the text.
-    """
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        raise ValueError("is not a numeric IP address (names are not resolved)") from None
-    if version and address.version != version:
-        raise ValueError("has an IPv6 address without brackets" if version == 4 else "has an IPv4 address in brackets")
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        raise ValueError("is an IPv4-mapped IPv6 address: write the IPv4 address")
-    return str(address)
-
-
-def host_fault(host: str, *, wildcard: bool = False) -> str:
-    """Why media cannot be sent to, or (with ``wildcard``) received at, this host; empty when it can."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return "is not a numeric IP address"
-    if address.is_multicast:
-        return "is a multicast address"
-    if address.is_unspecified and not wildcard:
-        return "is the unspecified address"
-    if isinstance(address, ipaddress.IPv6Address) and address.is_link_local and not address.scope_id:
-        return "is a link-local address without its interface: write [fe80::1%eth0]:PORT"
-    if str(address) == "255.255.255.255":
-        return "is the broadcast address"
-    return ""
 
 
 def is_wildcard(host: str) -> bool:
