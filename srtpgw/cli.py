@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
-from contextlib import suppress
-from errno import EPIPE
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-if TYPE_CHECKING:
-    from srtpgw.media.address import Address
+from srtpgw.streams import end, guarded
 
-EXIT_FAILED = 1
-EXIT_USAGE = 2
+if TYPE_CHECKING:
+    from srtpgw.address import Address
 
 DEFAULT_SUITE = "AES_CM_128_HMAC_SHA1_80"
 KEYS_AT_ONCE = 10_000
 
 
 RELAY_EPILOG = """
-Environment: SRTPGW_STATE_DIR is the folder of the register of used keys (else $XDG_STATE_HOME/srtpgw, else
-~/.local/state/srtpgw); SRTPGW_KERNELS forces a crypto kernel (`srtpgw kernels` lists them).
+Environment: SRTPGW_STATE_DIR is the folder of the register of used keys and of the store, whose media encryption flags
+hold for a file that sets none (`srtpgw config` shows it); SRTPGW_KERNELS forces a crypto kernel (`srtpgw kernels` lists
+them).
 
 Exit status: 0 after SIGINT or SIGTERM, or when stdout was closed; 1 when something failed while running; 2 when the
 command line or the file is at fault.
@@ -39,10 +36,26 @@ command line or the file is at fault.
 # Commands with files of their own: where each is found when it is asked for.
 ELSEWHERE = {
     "bench": ("srtpgw.loadtest.bench.cli", "bench"),
+    "config": ("srtpgw.service.command", "config"),
     "decrypt": ("srtpgw.capture.command", "decrypt"),
     "load": ("srtpgw.loadtest.command", "load"),
+    "run": ("srtpgw.service.command", "run"),
+    "status": ("srtpgw.service.command", "status"),
     "verify": ("srtpgw.capture.command", "verify"),
 }
+
+
+class OperatorCommand(click.Command):
+    """An operator command of the control module, which reads its own words: single-dash options and RIANI:ROU=5;"""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.args = args
+        return []
+
+    def invoke(self, ctx: click.Context) -> NoReturn:
+        from srtpgw.operator import main
+
+        sys.exit(main(str(self.name), ctx.args, ctx.command_path))
 
 
 class _Commands(click.Group):
@@ -51,30 +64,41 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted([*super().list_commands(ctx), *ELSEWHERE])
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """``RIANI:ROU=5;`` is a command with its parameters in one word, and so is ``RIANP;``."""
+        name = args[0].partition(":")[0].removesuffix(";")
+        if name != args[0] and _operator_command(name):
+            args = [name, args[0].removeprefix(name), *args[1:]]
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_commands(ctx, formatter)
+        from srtpgw.control.commands.table import FAMILIES, find
+
+        with formatter.section("Operator commands, also programs of their own"):
+            formatter.write_dl([(name, find(name).summary) for name in FAMILIES])
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in ELSEWHERE:
-            return super().get_command(ctx, cmd_name)
+            return super().get_command(ctx, cmd_name) or _operator_command(cmd_name)
         module, name = ELSEWHERE[cmd_name]
         command: click.Command = getattr(import_module(module), name)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        if sys.stderr is None:
-            # Its number must not go to a socket or file that is opened later.
-            sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as long as we run
-        if sys.stdout is None:
-            _end("stdout is closed: send it to /dev/null if nobody is to see it")
-        try:
+        with guarded():
             try:
                 return super().invoke(ctx)
-            finally:
-                sys.stdout.flush()  # here, where a full disk can still be told
-        except ImportError as error:
-            _end(missing_part(error))
-        except OSError as error:
-            _forget_stdout()
-            # Who closed the pipe knows it.
-            _end("" if error.errno == EPIPE else error.strerror or type(error).__name__)
+            except ImportError as error:
+                end(missing_part(error))
+
+
+def _operator_command(name: str) -> OperatorCommand | None:
+    from srtpgw.control.commands.table import FAMILIES
+
+    return OperatorCommand(name) if name in FAMILIES else None
 
 
 def missing_part(error: ImportError) -> str:
@@ -83,19 +107,6 @@ def missing_part(error: ImportError) -> str:
     if "SRTPGW_KERNELS" in text or "crypto kernels" in text:
         return text
     return f"a part of srtpgw is missing ({text}); install it with: pip install ."
-
-
-def _end(text: str) -> NoReturn:
-    if text:
-        with suppress(OSError, ValueError):
-            print(f"srtpgw: {text}", file=sys.stderr, flush=True)
-    sys.exit(EXIT_FAILED)
-
-
-def _forget_stdout() -> None:
-    """What was not written stays unwritten: the interpreter tries again at its end, and would tell of it."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _finite(_: click.Context, parameter: click.Parameter, value: float) -> float:
@@ -140,7 +151,7 @@ def relay(file: Path, *, check: bool, metrics: str | None, **options: Any) -> No
     docs/relay.md tells of the file, docs/examples has some.
     """
     address = _address(metrics, "--metrics")
-    from srtpgw import daemon
+    from srtpgw.relay import daemon
 
     if check:
         sys.exit(daemon.check(file, options["as_json"], options["crypto"]))
@@ -150,7 +161,7 @@ def relay(file: Path, *, check: bool, metrics: str | None, **options: Any) -> No
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="The result as one JSON object.")
 def demo(*, as_json: bool) -> None:
-    """Call through the gateway, attack the call, judge both."""
+    """Try operator commands, call through the gateway, attack the call, judge all."""
     from srtpgw.demo import main as run_demo
 
     sys.exit(run_demo(as_json))
@@ -197,7 +208,7 @@ def keygen(*, suite: str, count: int, as_json: bool) -> None:
 
 
 def _address(text: str | None, option: str) -> Address | None:
-    from srtpgw.media.address import Address
+    from srtpgw.address import Address
 
     if text is None:
         return None

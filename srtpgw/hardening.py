@@ -1,16 +1,19 @@
-"""What a relay does to its own process before it holds a key: no core file and no debugger, room for its sockets and
-for keys in locked memory."""
+"""What a process does to itself before it holds a key: no core file and no debugger, no secret in its command line,
+room for a relay's sockets and for keys in locked memory."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import resource
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 from srtpgw.errors import LimitReached
 
 PR_SET_DUMPABLE: Final = 4  # <linux/prctl.h>
+ARGUMENTS_AT: Final = 45  # arg_start and arg_end in /proc/PID/stat behind the name: fields 48 and 49 of proc(5)
 
 DESCRIPTORS_PER_LEG = 2  # RTP and RTCP
 DESCRIPTORS_SLACK = 128  # interpreter, workers, metrics, files
@@ -25,6 +28,28 @@ def forbid_dumps() -> None:
     if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"prctl(PR_SET_DUMPABLE): {os.strerror(number)}")
+
+
+def hide_arguments(words: Sequence[str], spans: Iterable[tuple[int, int]]) -> bool:
+    """Write asterisks over parts of the command line that the process list shows: for each (number of the word, its
+    first character), the word from there on. ``words`` are the last of the command line.
+
+    Whether they are; where not, nothing is written. What Python holds of them stays in this process.
+    """
+    octets = [os.fsencode(word) for word in words]
+    shown = b"".join(word + b"\0" for word in octets)
+    try:
+        fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:  # no /proc: nobody can look there either
+        return bool(words)
+    start, end = (int(number) for number in fields[ARGUMENTS_AT : ARGUMENTS_AT + 2])
+    if not 0 < len(shown) <= end - start or ctypes.string_at(end - len(shown), len(shown)) != shown:
+        return False
+    for place, first in spans:
+        kept = len(os.fsencode(words[place][:first]))
+        address = end - sum(len(word) + 1 for word in octets[place:]) + kept
+        ctypes.memset(address, ord("*"), len(octets[place]) - kept)
+    return True
 
 
 def need_descriptors(legs: int) -> None:

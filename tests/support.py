@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
+
+import srtpgw
 
 ROOT = Path(__file__).resolve().parent.parent
 FULL = os.environ.get("SRTPGW_FULL") == "1"
@@ -19,6 +23,7 @@ PACKAGES = {
     "capinfos": "wireshark-common",
     "dumpcap": "wireshark-common",
     "editcap": "wireshark-common",
+    "faketime": "faketime",
     "ffmpeg": "ffmpeg",
     "ffprobe": "ffmpeg",
     "gst-inspect-1.0": "gstreamer1.0-tools",
@@ -59,6 +64,13 @@ def require_root() -> None:
 def campaign(full: int) -> int:
     """Rounds of a long campaign: a tenth, or all of them under SRTPGW_FULL=1. The seed is the test's own."""
     return full if FULL else max(1, full // 10)
+
+
+def operator_command(name: str) -> list[str]:
+    """How to start an operator command: its console script where the package under test is installed with it."""
+    script = Path(sys.executable).with_name(name)
+    installed = Path(srtpgw.__file__).is_relative_to(sysconfig.get_path("platlib"))
+    return [str(script)] if installed and script.exists() else [sys.executable, "-P", "-m", "srtpgw.operator", name]
 
 
 def shared_dir() -> Path | None:

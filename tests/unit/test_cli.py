@@ -17,8 +17,8 @@ from support import ROOT
 from unit.relay_files import GOOD, HEAD, SUITE, free_ports, key_text, session, write
 
 from srtpgw.cli import main
-from srtpgw.config import load_relay
 from srtpgw.media.keys import parse_key, relay_suites
+from srtpgw.relay.file import load_relay
 
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.toml"))
 
@@ -43,14 +43,14 @@ def test_version() -> None:
 def test_help_imports_nothing_heavy() -> None:
     code = "import sys, srtpgw.cli; print([name for name in sys.modules if name.startswith('srtpgw')])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert loaded.strip() == "['srtpgw', 'srtpgw.cli']"
+    assert loaded.strip() == "['srtpgw', 'srtpgw.streams', 'srtpgw.cli']"
 
 
 def test_check_says_that_a_file_is_good_and_opens_nothing(tmp_path: Path) -> None:
     file = write(tmp_path / "relay.toml", GOOD)
-    assert invoke("relay", "--check", str(file)).output == f"{file}: good, 1 session\n"
+    assert invoke("relay", "--check", str(file)).output == f"{file}: good, 1 session, media encryption from the file\n"
     read = json.loads(invoke("relay", "--check", "--json", str(file)).output)
-    assert read == {"file": str(file), "good": True, "sessions": 1, "faults": []}
+    assert read == {"file": str(file), "good": True, "sessions": 1, "media_encryption": "from the file", "faults": []}
     assert list(tmp_path.iterdir()) == [file]
 
 
