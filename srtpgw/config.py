@@ -1,420 +1,329 @@
-"""The relay file: TOML in, checked settings out.
+"""Process settings: what ``srtpgw run`` and every operator command start with, and where each setting came from.
 
-The whole file is checked before anything is opened, and every fault found is reported, each by file, key and reason.
-A reason never repeats a value of the file, because any value might be a key in the wrong place.
+    command line  >  environment (SRTPGW_...)  >  srtpgw.toml  >  default
 
-What a table may hold is data (`srtpgw.values`): the name in the file with the function that reads its value.
-docs/relay.md describes each.
+``SETTINGS`` is the one table of them. The ``[gateway]`` table of a relay file takes its entries from here too, so a
+value is checked by one rule wherever it stands. Operator commands read this at each start: nothing here imports the
+media plane. docs/running.md tells of the file.
 """
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 import stat
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
-from srtpgw.errors import ConfigError, KeyFormatError
-from srtpgw.media.address import Address, is_wildcard
-from srtpgw.media.gateway import PACING_US
-from srtpgw.media.keys import parse_key
-from srtpgw.media.leg import LEG_TYPES, LegSettings, forwards
-from srtpgw.media.ports import DEFAULT_RANGE
-from srtpgw.srtp import KEYS_MAX, MasterKey, Provider, fingerprint
-from srtpgw.values import GATEWAY_KEYS, LEG_KEYS, SECRET_KEYS, Read, on_off, quoted
+from srtpgw.address import Address
+from srtpgw.errors import ConfigError
+from srtpgw.hosts import parse_host, parse_host_name
+from srtpgw.terms import PACING_MAX_US, PACING_US, PORT_RANGE, PROVIDERS, WORKERS_MAX, Provider
+from srtpgw.values import Read, address, bounded, host, number, one_of, port_range, quoted, texts, wholes
 
-FILE_MAX = 16 << 20  # octets: some 20,000 sessions
-SESSIONS_MAX = 20_000
-NAME_MAX = 64  # characters of a session's name
-
-_SHOWABLE = re.compile(r"[A-Za-z0-9_.-]{1,32}")
-# A name that reads as base64 of a key and salt, the shortest of which have 28 octets: 38 characters without padding.
-_LIKE_A_KEY = re.compile(r"[A-Za-z0-9+/]{38,}={0,2}")
-_HOLDS_KEYS = re.compile(rb"""inline:|^\s*["']?(receive|transmit)-key""", re.IGNORECASE | re.MULTILINE)
-_KEY_FIELDS: Final = ("suite", "transmit_suite", "receive_keys", "transmit_keys", "source")
+FILE_NAME: Final = "srtpgw.toml"
+SYSTEM_FILE: Final = Path("/etc/srtpgw") / FILE_NAME
+FILE_MAX: Final = 1 << 20  # octets
+CPUS_MAX: Final = 4096
+NAMES_MAX: Final = 32  # of a certificate
+DRAIN_MAX: Final = 86_400  # seconds
+PREFIX: Final = "SRTPGW_"
+FILE_VARIABLE: Final = "SRTPGW_CONFIG"
+COMMAND_LINE: Final = "command line"
+DEFAULT: Final = "default"  # the source of what nobody chose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayConfig:
-    """The ``[gateway]`` table; what a relay cannot change while it runs."""
+    """What a media gateway cannot change while it runs."""
 
     workers: int | None = None
     cpus: tuple[int, ...] = ()
     engine: Literal["socket"] = "socket"
     crypto: Provider = "native"
     pacing_us: int = PACING_US
-    port_range: tuple[int, int] = DEFAULT_RANGE
+    port_range: tuple[int, int] = PORT_RANGE
     bind_ipv4: str = "127.0.0.1"
     bind_ipv6: str = "::1"
     advertised_ipv4: str | None = None
     advertised_ipv6: str | None = None
     metrics: Address | None = None
 
+    def fault(self) -> str:
+        """Why its settings do not go together, read on from "cpus"; empty when they do."""
+        if self.cpus and self.workers not in (None, len(self.cpus)):
+            return f"names {len(self.cpus)} cores for {self.workers} workers"
+        return ""
 
-@dataclass(frozen=True, slots=True)
-class SessionConfig:
-    """Two legs and the name by which a changed file finds them again."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessConfig:
+    """Everything that a process starts with. ``sources`` says of each setting where it came from."""
+
+    state_dir: Path
+    realm: str = "srtpgw"
+    certificate_names: tuple[str, ...] = ()
+    drain_seconds: float = 30.0
+    gateway: GatewayConfig = GatewayConfig()
+    sources: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def value(self, name: str) -> Any:
+        """The setting of this name."""
+        owner = self.gateway if name in GATEWAY_KEYS else self
+        return getattr(owner, _field(name))
+
+    @property
+    def at_default_place(self) -> bool:
+        """Whether nobody chose the state directory."""
+        return self.sources.get("state-dir", DEFAULT) == DEFAULT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One setting. ``read`` takes what TOML gives for it, ``typed`` makes the same of a text (environment and command
+    line). Both raise ValueError with a reason that reads on from the name."""
 
     name: str
-    legs: tuple[LegSettings, LegSettings]
+    read: Read
+    help: str
+    metavar: str = "TEXT"
+    typed: Callable[[str], object] = str
+    gateway: bool = False  # in the [gateway] table of a relay file too
 
-    def forwards(self, source: int) -> bool:
-        """Whether what arrives at leg ``source`` (0 or 1) leaves at the other one octet for octet the same.
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return PREFIX + _field(self.name).upper()
 
-        So it is where one key stands on both sides: the packets are verified and passed on, never protected here.
-        """
-        return forwards(self.legs[source], self.legs[1 - source])
+    @property
+    def option(self) -> str:
+        """Its name on the command line."""
+        return f"--{self.name}"
+
+    @property
+    def default(self) -> Any:
+        """What holds when nobody says anything; the state directory's depends on the user."""
+        owner: type = GatewayConfig if self.gateway else ProcessConfig
+        return next(each.default for each in fields(owner) if each.name == _field(self.name))
 
 
-@dataclass(frozen=True, slots=True)
-class RelayConfig:
-    """One relay file, checked."""
-
-    file: str
-    gateway: GatewayConfig
-    media_encryption: Mapping[str, bool]
-    sessions: tuple[SessionConfig, ...]
+def _whole_text(text: str) -> object:
+    try:
+        return int(text) if len(text) <= 20 else text
+    except ValueError:
+        return text  # the reader says what is wrong with it
 
 
-def load_relay(file: str | Path, crypto: Provider | None = None) -> RelayConfig:
-    """Read and check a relay file, for the provider that it names or the one given here.
+def _number_text(text: str) -> object:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError("is not a number") from None
 
-    Raises ConfigError, whose ``faults`` are all that was found.
+
+def _list_text(text: str) -> object:
+    return [each.strip() for each in text.split(",")] if text.strip() else []
+
+
+def _wholes_text(text: str) -> object:
+    return [_whole_text(each.strip()) for each in text.split(",")] if text.strip() else []
+
+
+def _range_text(text: str) -> object:
+    return [_whole_text(each.strip()) for each in text.split("-")]
+
+
+def _path_text(text: str) -> object:
+    return str(Path(text).absolute())
+
+
+def _directory(value: object) -> Path:
+    text = quoted(value)
+    if not text.startswith("/") or "\0" in text:
+        raise ValueError("is not an absolute path")
+    return Path(text)
+
+
+def _realm(value: object) -> str:
+    text = quoted(value)
+    from srtpgw.control.digest import check_realm
+
+    check_realm(text)
+    return text
+
+
+def _host_name(value: object) -> str:
+    text = quoted(value)
+    try:
+        return parse_host(text)
+    except ValueError:
+        return parse_host_name(text)
+
+
+def _seconds(value: object) -> float:
+    got = number(value)
+    if not 0 <= got <= DRAIN_MAX:
+        raise ValueError(f"is outside 0 to {DRAIN_MAX}")
+    return got
+
+
+SETTINGS: Final[tuple[Entry, ...]] = (
+    Entry(name="state-dir", read=_directory, typed=_path_text, metavar="DIR",
+          help="Folder of the settings store, its key file and the status socket."),
+    Entry(name="realm", read=_realm,
+          help="Realm of digest authentication; authorization codes hold under the one they were set with."),
+    Entry(name="certificate-names", read=texts(NAMES_MAX, _host_name), typed=_list_text, metavar="NAME,...",
+          help="Names and addresses for the testbed certificate of the first run, beside localhost."),
+    Entry(name="drain-seconds", read=_seconds, typed=_number_text, metavar="SECONDS",
+          help="How long a stop waits for sessions in progress."),
+    Entry(name="workers", read=bounded(1, WORKERS_MAX), typed=_whole_text, metavar="COUNT", gateway=True,
+          help="Packet loops; one per core where nothing is said."),
+    Entry(name="cpus", read=wholes(WORKERS_MAX, 0, CPUS_MAX), typed=_wholes_text, metavar="CORE,...", gateway=True,
+          help="Cores to pin them to, one for each."),
+    Entry(name="engine", read=one_of(("socket",)), metavar="socket", gateway=True,
+          help="How packets come and go."),
+    Entry(name="crypto", read=one_of(PROVIDERS), metavar="|".join(PROVIDERS), gateway=True,
+          help="SRTP implementation."),
+    Entry(name="pacing-us", read=bounded(0, PACING_MAX_US), typed=_whole_text, metavar="MICROSECONDS", gateway=True,
+          help="Rest of a worker between batches that come close to each other; 0: none."),
+    Entry(name="port-range", read=port_range, typed=_range_text, metavar="LOW-HIGH", gateway=True,
+          help="Ports of legs, RTP on even ones with RTCP above."),
+    Entry(name="bind-ipv4", read=host(4), metavar="ADDRESS", gateway=True,
+          help="Where legs receive by IPv4."),
+    Entry(name="bind-ipv6", read=host(6), metavar="ADDRESS", gateway=True,
+          help="Where legs receive by IPv6."),
+    Entry(name="advertised-ipv4", read=host(4), metavar="ADDRESS", gateway=True,
+          help="What far ends are told instead of --bind-ipv4."),
+    Entry(name="advertised-ipv6", read=host(6), metavar="ADDRESS", gateway=True,
+          help="What far ends are told instead of --bind-ipv6."),
+    Entry(name="metrics", read=address, metavar="ADDR:PORT", gateway=True,
+          help="Serve Prometheus metrics here."),
+)  # fmt: skip
+BY_NAME: Final[Mapping[str, Entry]] = MappingProxyType({entry.name: entry for entry in SETTINGS})
+GATEWAY_KEYS: Final[Mapping[str, Read]] = MappingProxyType({each.name: each.read for each in SETTINGS if each.gateway})
+
+
+def load(
+    options: Mapping[str, str | None] = MappingProxyType({}),
+    *,
+    file: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    user: int | None = None,
+) -> ProcessConfig:
+    """The effective settings. ``options`` are those of the command line by name, as typed, None where not given;
+    ``file`` is that of ``--config``; ``environ`` and ``user`` are those of the process unless given.
+
+    Raises ConfigError, whose ``faults`` are all that was found, in every source.
     """
-    reader = _Reader(str(file))
-    octets = reader.read()
-    document = reader.parse(octets)
-    config = reader.relay(document)
-    if (crypto or config.gateway.crypto) == "libsrtp":
-        reader.check_libsrtp(config.sessions)
-    if reader.faults:
-        raise ConfigError.of(reader.faults)
-    return config
-
-
-# --- the file --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class _Leg:
-    """A leg with its place in the file, and which of its settings could not be read."""
-
-    path: str
-    settings: LegSettings
-    unread: set[str] = field(default_factory=set)
-
-
-@dataclass(slots=True)
-class _Reader:
-    """One reading of one file. Faults gather here, so that one does not hide the next."""
-
-    file: str
-    faults: list[ConfigError] = field(default_factory=list)
-
-    def fault(self, key: str, reason: str) -> None:
-        self.faults.append(ConfigError(self.file, key, reason))
-
-    def read(self) -> bytes:
-        """The file's octets. Who else may read it is a fault as soon as it holds a key."""
-        try:
-            # Without O_NONBLOCK a named pipe would hold us until someone writes to it.
-            handle = os.open(self.file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                status = os.fstat(handle)
-                octets = _read_all(handle) if stat.S_ISREG(status.st_mode) else None
-            finally:
-                os.close(handle)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else "is not a file name"
-            raise ConfigError(self.file, "", f"cannot be read: {reason}") from None
-        if octets is None:
-            raise ConfigError(self.file, "", "is not a regular file")
-        if len(octets) > FILE_MAX:
-            raise ConfigError(self.file, "", f"is larger than {FILE_MAX} octets")
-        if _HOLDS_KEYS.search(octets):
-            if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                self.fault("", "holds keys, but others than its owner may use it: chmod 600")
-            if status.st_uid not in (0, os.geteuid()):
-                self.fault("", "holds keys, but belongs to another user")
-        return octets
-
-    def parse(self, octets: bytes) -> dict[str, Any]:
-        reason = ""
-        try:
-            return tomllib.loads(octets.decode("utf-8-sig"))
-        except UnicodeDecodeError:
-            reason = "is not UTF-8 text"
-        except RecursionError:
-            reason = "nests too deeply"
-        except ValueError as error:
-            reason = _toml_reason(str(error))
-        self.fault("", reason)
-        raise ConfigError.of(self.faults)
-
-    def relay(self, document: dict[str, Any]) -> RelayConfig:
-        self.known(document, "", ("gateway", "media-encryption", "session"))
-        gateway = GatewayConfig(**self.values(self.table(document, "gateway"), "gateway", GATEWAY_KEYS)[0])
-        if gateway.cpus and gateway.workers not in (None, len(gateway.cpus)):
-            self.fault("gateway.cpus", f"names {len(gateway.cpus)} cores for {gateway.workers} workers")
-        encryption, unread = self.media_encryption(document)
-        sessions, legs = self.sessions(document)
-        self.check_legs(legs, encryption, unread)
-        for faults in (_shared_ports(legs), _shared_keys(legs), _circles(legs)):
-            self.faults += [ConfigError(self.file, key, reason) for key, reason in faults]
-        return RelayConfig(self.file, gateway, encryption, tuple(sessions))
-
-    def table(self, document: dict[str, Any], name: str) -> dict[str, Any]:
-        table = document.get(name, {})
-        if not isinstance(table, dict):
-            self.fault(name, f"is not a table: write [{name}]")
-            return {}
-        return table
-
-    def known(self, table: Mapping[str, object], path: str, names: tuple[str, ...]) -> None:
-        """Fault every name in the table that is none of ``names``."""
-        for name in table:
-            if name in names:
+    environ = os.environ if environ is None else environ
+    user = os.geteuid() if user is None else user
+    faults: list[ConfigError] = []
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    path = _file(file, environ, user)
+    if path is not None:
+        found, more = _read_file(*path)
+        values |= found
+        faults += more
+        sources |= dict.fromkeys(found, f"file {path[0]}")
+    variables = {entry.name: environ.get(entry.variable) or None for entry in SETTINGS}
+    for given, source in ((variables, "environment"), (options, COMMAND_LINE)):
+        for name, text in given.items():
+            if text is None:
                 continue
-            close = difflib.get_close_matches(name, names, n=1) if len(name) <= NAME_MAX else []
-            hint = f"; did you mean {close[0]}?" if close else ""
-            self.fault(_join(path, _shown(name)), f"is not known{hint}")
-
-    def values(
-        self, table: Mapping[str, object], path: str, keys: Mapping[str, Read], more: tuple[str, ...] = ()
-    ) -> tuple[dict[str, Any], set[str]]:
-        """What ``keys`` makes of a table: settings by field name, and the fields that could not be read."""
-        self.known(table, path, (*keys, *more))
-        settings: dict[str, Any] = {}
-        unread: set[str] = set()
-        for name, read in keys.items():
-            if name not in table:
-                continue
+            entry = BY_NAME[name]
+            label = entry.variable if source == "environment" else entry.option
             try:
-                settings[_field(name)] = read(table[name])
+                values[name] = entry.read(entry.typed(text))
+                sources[name] = f"environment {label}" if source == "environment" else source
             except ValueError as error:
-                self.fault(_join(path, name), str(error))
-                unread.add(_field(name))
-        return settings, unread
-
-    def media_encryption(self, document: dict[str, Any]) -> tuple[dict[str, bool], set[str]]:
-        """The flag of each type, and the types whose flag could not be read."""
-        name = "media-encryption"
-        flags, unread = self.values(self.table(document, name), name, dict.fromkeys(LEG_TYPES, on_off))
-        if not isinstance(document.get(name, {}), dict):
-            unread = set(LEG_TYPES)
-        return {each: flags.get(each, False) for each in LEG_TYPES}, unread
-
-    def sessions(self, document: dict[str, Any]) -> tuple[list[SessionConfig], list[tuple[_Leg, ...]]]:
-        tables = document.get("session", [])
-        if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            self.fault("session", "is not a list of tables: write [[session]]")
-            tables = []
-        elif not tables:
-            self.fault("session", "is missing: there is nothing to relay")
-        elif len(tables) > SESSIONS_MAX:
-            self.fault("session", f"is there more than {SESSIONS_MAX} times")
-            tables = tables[:SESSIONS_MAX]
-        sessions: list[SessionConfig] = []
-        all_legs: list[tuple[_Leg, ...]] = []
-        names: set[str] = set()
-        for number, table in enumerate(tables, start=1):
-            name, path = self.session_name(table, number, names)
-            self.known(table, path, ("name", "leg"))
-            legs = self.legs(table, name, path)
-            all_legs.append(legs)
-            if len(legs) == 2:
-                sessions.append(SessionConfig(name, (legs[0].settings, legs[1].settings)))
-        return sessions, all_legs
-
-    def session_name(self, table: Mapping[str, object], number: int, names: set[str]) -> tuple[str, str]:
-        """The session's name and its path in messages; a session without a usable name goes by its number."""
-        name = table.get("name", "")
-        path = f"session[#{number}]"
-        if not isinstance(name, str) or not name:
-            self.fault(_join(path, "name"), "is missing" if name == "" else "is not text in quotes")
-        elif len(name) > NAME_MAX or not name.isprintable() or "/" in name or "inline:" in name.lower():
-            self.fault(_join(path, "name"), f"is not printable text of at most {NAME_MAX} characters without a slash")
-        elif _LIKE_A_KEY.fullmatch(name):
-            self.fault(_join(path, "name"), "looks like a key: a name is shown in messages")
-        elif name in names:
-            self.fault(_join(path, "name"), "is the name of an earlier session too")
-        else:
-            names.add(name)
-            return name, f"session[{name}]"
-        return f"#{number}", path
-
-    def legs(self, table: Mapping[str, object], name: str, path: str) -> tuple[_Leg, ...]:
-        tables = table.get("leg", [])
-        if not isinstance(tables, list) or not all(isinstance(leg, dict) for leg in tables):
-            self.fault(_join(path, "leg"), "is not a list of tables: write [[session.leg]]")
-            return ()
-        if len(tables) != 2:
-            self.fault(_join(path, "leg"), f"is there {_times(len(tables))}: a session has exactly two legs")
-        return tuple(
-            self.leg(leg, f"{name}/{number}", f"{path}.leg[{number}]") for number, leg in enumerate(tables[:2], start=1)
-        )
-
-    def leg(self, table: Mapping[str, object], name: str, path: str) -> _Leg:
-        settings, unread = self.values(table, path, LEG_KEYS, tuple(SECRET_KEYS))
-        if "type" not in table:
-            self.fault(_join(path, "type"), "is missing")
-            unread.add("type")
-        if "family" in table and "local" in table:
-            self.fault(_join(path, "family"), "is given beside local, which says it already")
-        suites = {"receive-key": settings.get("suite"), "transmit-key": settings.get("transmit_suite")}
-        if "transmit_suite" not in unread:
-            suites["transmit-key"] = suites["transmit-key"] or suites["receive-key"]
-        given = [secret for secret in SECRET_KEYS if secret in table]
-        if given and "suite" not in table:
-            self.fault(_join(path, "suite"), f"is missing, but {given[0]} is there")
-        for secret in given:
-            suite, dest = suites[secret], SECRET_KEYS[secret]
-            settings[dest] = self.keys(table[secret], suite, _join(path, secret)) if suite else ()
-            if not settings[dest]:
-                unread.add(dest)
-        return _Leg(path, LegSettings(**{"type": "extension", "name": name, **settings}), unread)
-
-    def keys(self, value: object, suite: str, path: str) -> tuple[MasterKey, ...]:
-        """One key or a list of keys; empty, with its faults noted, when any of them cannot be read."""
-        several = isinstance(value, list)
-        items: list[object] = value if isinstance(value, list) else [value]
-        if not 1 <= len(items) <= KEYS_MAX:
-            self.fault(path, f"is not a list of 1 to {KEYS_MAX} keys")
-            return ()
-        keys: list[MasterKey] = []
-        for number, item in enumerate(items, start=1):
-            try:
-                keys.append(parse_key(quoted(item), suite))
-            except (KeyFormatError, ValueError) as error:
-                self.fault(f"{path}[{number}]" if several else path, str(error))
-        return tuple(keys) if len(keys) == len(items) else ()
-
-    def check_legs(
-        self, sessions: list[tuple[_Leg, ...]], encryption: Mapping[str, bool], unread_flags: set[str]
-    ) -> None:
-        """What legs say against themselves and the flags; what follows from an unread setting is left out."""
-        for leg in (leg for legs in sessions for leg in legs):
-            settings = leg.settings
-            keys_unread = leg.unread.intersection(_KEY_FIELDS)
-            found = [
-                fault for fault in settings.faults()
-                if fault.field not in leg.unread and not (keys_unread and fault.field in _KEY_FIELDS)
-            ]  # fmt: skip
-            judged = not keys_unread and "type" not in leg.unread and settings.type not in unread_flags
-            if judged and (refusal := settings.policy_fault(encryption)):
-                found.append(refusal)
-            for fault in found:
-                self.fault(_join(leg.path, _file_name(fault.field)), fault.reason)
-            if settings.remote is None and not leg.unread and settings.source_rule == "strict":
-                self.fault(_join(leg.path, "remote"), "is missing: the source rule strict hears only that address")
-
-    def check_libsrtp(self, sessions: Sequence[SessionConfig]) -> None:
-        """What this host's libsrtp cannot do of what the file asks for."""
-        from srtpgw import libsrtp
-
-        status = libsrtp.status()
-        if not status["available"]:
-            self.fault("gateway.crypto", f"libsrtp cannot be used: {status['fault']}")
-            return
-        missing = status["missing_suites"]
-        assert isinstance(missing, dict)
-        for session in sessions:
-            path = f"session[{session.name}]"
-            if any(session.forwards(number) for number in (0, 1)):
-                self.fault(path, "libsrtp cannot verify a packet and leave it as it is")
-            for number, leg in enumerate(session.legs, start=1):
-                for name, suite in (("suite", leg.suite), ("transmit-suite", leg.transmit_suite)):
-                    if suite in missing:
-                        self.fault(f"{path}.leg[{number}].{name}", "is not in the libsrtp of this host")
+                faults.append(ConfigError(source, label, str(error)))
+    return _complete(values, sources, faults, environ, user)
 
 
-def _read_all(handle: int) -> bytes:
-    """What a file holds, up to one octet more than may be."""
-    pieces: list[bytes] = []
-    size = 0
-    while size <= FILE_MAX and (piece := os.read(handle, FILE_MAX + 1 - size)):
-        pieces.append(piece)
-        size += len(piece)
-    return b"".join(pieces)
+def source_file(
+    file: str | Path | None = None, environ: Mapping[str, str] | None = None, user: int | None = None
+) -> Path | None:
+    """The file that ``load`` reads with the same arguments, if there is one."""
+    path = _file(file, os.environ if environ is None else environ, os.geteuid() if user is None else user)
+    return path[0] if path is not None and path[0].exists() else None
 
 
-def _shared_ports(sessions: list[tuple[_Leg, ...]]) -> Iterator[tuple[str, str]]:
-    """Legs that want one port: an RTCP port is the port above, and a wildcard address covers all of its family."""
-    taken: dict[tuple[int, int], list[tuple[str, _Leg]]] = {}
-    for leg in (leg for legs in sessions for leg in legs):
-        for address in {leg.settings.local, leg.settings.local_rtcp} - {None}:
-            assert address is not None
-            holders = taken.setdefault((address.family, address.port), [])
-            for host, other in holders:
-                if other is not leg and (host == address.host or is_wildcard(host) or is_wildcard(address.host)):
-                    yield f"{leg.path}.local", f"needs port {address.port}, which {other.path}.local needs too"
-            holders.append((address.host, leg))
+def strange_variables(environ: Mapping[str, str]) -> list[str]:
+    """Variables that look like a setting written wrongly, each with what was meant. Others that begin alike are left
+    alone: container platforms set such (SRTPGW_SERVICE_HOST)."""
+    from srtpgw.document import meant
+
+    known = [entry.variable for entry in SETTINGS] + [FILE_VARIABLE]
+    strange = [name for name in environ if name.startswith(PREFIX) and name not in known]
+    return [f"{name} is not known{hint}" for name in sorted(strange) if (hint := meant(name, known, closeness=0.85))]
 
 
-def _shared_keys(sessions: list[tuple[_Leg, ...]]) -> Iterator[tuple[str, str]]:
-    """Keys in two places. One key may stand as a leg's receiving and the other leg's sending key of one session:
-    then packets are verified and passed on unchanged. Anywhere else keystream would be used twice."""
-    seen: dict[bytes, list[tuple[int, _Leg, str]]] = {}
-    for number, legs in enumerate(sessions):
-        session = SessionConfig("", (legs[0].settings, legs[1].settings)) if len(legs) == 2 else None
-        for place, leg in enumerate(legs):
-            for name, dest in SECRET_KEYS.items():
-                # The leg that this one's octets come from, or go to, if they pass unchanged.
-                source = place if name == "receive-key" else 1 - place
-                forwarded = session is not None and session.forwards(source)
-                for key in getattr(leg.settings, dest):
-                    holders = seen.setdefault(fingerprint(key), [])
-                    for other_number, other, other_name in holders:
-                        # Both ways of one leg, and one list twice, are the leg's own faults.
-                        paired = forwarded and other_number == number and other_name != name
-                        if other is not leg and not paired:
-                            yield f"{leg.path}.{name}", f"is the key of {other.path}.{other_name} too"
-                            break
-                    holders.append((number, leg, name))
+def shown(value: Any) -> Any:
+    """A setting as plain values, as JSON and people may have it."""
+    if isinstance(value, Address | Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
-def _circles(sessions: list[tuple[_Leg, ...]]) -> Iterator[tuple[str, str]]:
-    """Sessions that send to themselves: what leaves at one leg arrives at the other, and so on for ever."""
-    for legs in sessions:
-        for leg, other in zip(legs, reversed(legs), strict=True):
-            own = {other.settings.local, other.settings.local_rtcp} - {None}
-            if leg is not other and own & {leg.settings.remote, leg.settings.rtcp_target}:
-                yield f"{leg.path}.remote", f"is where {other.path} receives: the session would send to itself"
+def _file(file: str | Path | None, environ: Mapping[str, str], user: int) -> tuple[Path, bool] | None:
+    """The file, and whether it must be there."""
+    chosen = file or environ.get(FILE_VARIABLE)
+    if chosen:
+        return Path(chosen), True
+    if user == 0:
+        return SYSTEM_FILE, False
+    base = environ.get("XDG_CONFIG_HOME", "")
+    home = environ.get("HOME", "")
+    if base.startswith("/"):  # others are to be ignored (XDG Base Directory Specification)
+        return Path(base) / "srtpgw" / FILE_NAME, False
+    return (Path(home) / ".config" / "srtpgw" / FILE_NAME, False) if home.startswith("/") else None
 
 
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+def _read_file(path: Path, required: bool) -> tuple[dict[str, Any], list[ConfigError]]:
+    """Settings by name, and faults."""
+    if not required and not os.path.lexists(path):
+        return {}, []
+    from srtpgw.document import Document
+
+    document = Document(str(path))
+    try:
+        octets, mode, foreign = document.contents(FILE_MAX)
+        if mode & stat.S_IWOTH or foreign:
+            document.fault("", "may be changed by others than root and its user: chown, chmod o-w")
+        read, _ = document.values(document.parse(octets), "", {entry.name: entry.read for entry in SETTINGS})
+    except ConfigError as error:
+        return {}, list(error.faults)
+    return {entry.name: read[_field(entry.name)] for entry in SETTINGS if _field(entry.name) in read}, document.faults
 
 
-def _toml_reason(message: str) -> str:
-    """The parser's message with its position; its words only where they quote nothing of the file."""
-    words, _, position = message.partition(" (at ")
-    place = f" (at {position}" if position else ""
-    # What the parser expected is its own text, quoted or not.
-    quotes = set("'\"(") & set(words) and not words.startswith("Expected ")
-    return f"is not TOML{place}" if quotes else f"is not TOML: {words}{place}"
+def _complete(
+    values: dict[str, Any], sources: dict[str, str], faults: list[ConfigError], environ: Mapping[str, str], user: int
+) -> ProcessConfig:
+    own = {_field(name): value for name, value in values.items() if name not in GATEWAY_KEYS}
+    gateway = GatewayConfig(**{_field(name): value for name, value in values.items() if name in GATEWAY_KEYS})
+    if reason := gateway.fault():
+        faults.append(ConfigError(sources["cpus"], "cpus", reason))
+    if "state_dir" not in own and not faults:
+        own["state_dir"] = _default_directory(environ, user, faults)
+    if faults:
+        raise ConfigError.of(faults)
+    every = {entry.name: sources.get(entry.name, DEFAULT) for entry in SETTINGS}
+    return ProcessConfig(**own, gateway=gateway, sources=MappingProxyType(every))
 
 
-def _shown(name: str) -> str:
-    """A name from the file as messages may show it: nothing that might be a key in the wrong place."""
-    if _SHOWABLE.fullmatch(name) and "inline" not in name.lower():
-        return name
-    return f"(a name of {len(name)} characters)"
+def _default_directory(environ: Mapping[str, str], user: int, faults: list[ConfigError]) -> Path | None:
+    from srtpgw.control.directory import default_directory
+    from srtpgw.errors import StoreError
 
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+    try:
+        return default_directory(environ, user)
+    except StoreError as error:
+        faults.append(ConfigError(DEFAULT, "state-dir", str(error)))
+        return None
 
 
 def _field(name: str) -> str:
     return name.replace("-", "_")
-
-
-def _file_name(field_name: str) -> str:
-    secrets = {dest: name for name, dest in SECRET_KEYS.items()}
-    return secrets.get(field_name, field_name.replace("_", "-"))

@@ -7,10 +7,14 @@ series carries the leg's number, name and type, and whether it counts RTP or RTC
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
+from prometheus_client import start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
+from srtpgw.address import Address
+from srtpgw.errors import SrtpgwError
 from srtpgw.media.statistics import COUNTERS, DirectionStatistics, GatewayStatistics, LegStatistics
 
 PREFIX = "srtpgw_leg_"
@@ -43,6 +47,21 @@ def registry(read: Callable[[], GatewayStatistics]) -> CollectorRegistry:
     own = CollectorRegistry(auto_describe=False)
     own.register(LegCollector(read))
     return own
+
+
+@contextmanager
+def serve(at: Address, read: Callable[[], GatewayStatistics]) -> Iterator[None]:
+    """Serve the series over HTTP, from a thread of its own. Raises SrtpgwError where the address cannot be had."""
+    try:
+        server, thread = start_http_server(at.port, at.host, registry(read))
+    except OSError as error:
+        raise SrtpgwError(f"metrics cannot be served at {at}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def _ways(leg: LegStatistics) -> Iterator[tuple[tuple[str, ...], DirectionStatistics]]:

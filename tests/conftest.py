@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -33,9 +35,15 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(srtpgw.__file__).parent.par
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _register_of_used_keys(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keys used by tests stay out of the user's register."""
+def _state_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests store stays out of the user's state, and the user's process settings out of the tests."""
     os.environ["SRTPGW_STATE_DIR"] = str(tmp_path_factory.mktemp("state"))
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # programs of another user look for the settings, too
+        empty = Path(folder, "srtpgw.toml")
+        empty.touch()
+        os.environ["SRTPGW_CONFIG"] = str(empty)
+        yield
 
 
 @pytest.fixture(autouse=True)

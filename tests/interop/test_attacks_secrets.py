@@ -250,8 +250,8 @@ def read_terminal(master: int) -> bytes:
 def test_faults_of_a_file_show_no_key(
     tmp_path: Path, fault: Callable[[str], str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from srtpgw import daemon
-    from srtpgw.config import load_relay
+    from srtpgw.relay import daemon
+    from srtpgw.relay.file import load_relay
 
     good_file(tmp_path)
     path = tmp_path / "relay.toml"

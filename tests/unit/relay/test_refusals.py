@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unit.relay_bench import Bench, Ends, one, rtp, two
+from unit.relay.bench import Bench, Ends, one, rtp, two
 from unit.relay_files import HEAD, SUITE, free_ports, key, key_text
 
 from srtpgw.errors import ConfigError, MediaError, StateError
 from srtpgw.media.session import Leg
 from srtpgw.media.store import SendingStates
-from srtpgw.relay import Changes
+from srtpgw.relay.sessions import Changes
 from srtpgw.srtp import Receiver
 
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from unit.relay_bench import Bench, one, two
+from unit.relay.bench import Bench, one, two
 from unit.relay_files import HEAD, write
 
-from srtpgw import daemon, hardening
-from srtpgw.config import load_relay
+from srtpgw import hardening
 from srtpgw.errors import LibsrtpError, SrtpgwError, StateError
-from srtpgw.relay import Changes
+from srtpgw.relay import daemon
+from srtpgw.relay.file import load_relay
+from srtpgw.relay.sessions import Changes
 
 
 class Silent:
@@ -116,7 +117,7 @@ def test_a_core_that_is_not_there_is_a_fault_of_the_file(
     def no_gateway(**_: Any) -> None:
         pytest.fail("a gateway was made")
 
-    monkeypatch.setattr(daemon, "MediaGateway", no_gateway)
+    monkeypatch.setattr("srtpgw.composition.MediaGateway", no_gateway)
     file = write(tmp_path / "relay.toml", "[gateway]\ncpus = [4001]\n" + HEAD + one(ports))
     assert daemon.run(file, daemon.Options(allow_core=True)) == 2
     assert capsys.readouterr().err == f"srtpgw: {file}: gateway.cpus: this host has no core 4001\n"

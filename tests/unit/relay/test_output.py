@@ -22,7 +22,8 @@ from unit.relay_files import HEAD, free_ports, session, write
 
 from srtpgw.media.gateway import MediaGateway
 from srtpgw.media.statistics import Event
-from srtpgw.output import EVENTS_MAX, PIECES_MAX, JsonOutput, Writer
+from srtpgw.relay.output import EVENTS_MAX, JsonOutput
+from srtpgw.writer import PIECES_MAX, Writer
 
 PATIENCE = 20.0  # seconds
 RELAY = [sys.executable, "-m", "srtpgw.cli", "relay"]

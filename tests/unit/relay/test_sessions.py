@@ -7,12 +7,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from unit.relay_bench import FLAGS, Bench, Ends, one, rtp, two
+from unit.relay.bench import FLAGS, Bench, Ends, one, rtp, two
 from unit.relay_files import GOOD, HEAD, SUITE, free_ports, key, key_text
 
 from srtpgw.errors import ConfigError, StateError
 from srtpgw.media.gateway import SRTCP_SKIP, MediaGateway
-from srtpgw.relay import SRTCP_KEEP, Changes
+from srtpgw.relay.sessions import SRTCP_KEEP, Changes
 from srtpgw.srtp import Receiver, Sender
 
 
@@ -212,7 +212,7 @@ def test_srtcp_is_kept_before_it_passes_what_a_crash_skips(
     bench: Bench, ports: list[int], ends: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert SRTCP_KEEP * 2 < SRTCP_SKIP
-    monkeypatch.setattr("srtpgw.relay.SRTCP_KEEP", 4)
+    monkeypatch.setattr("srtpgw.relay.sessions.SRTCP_KEEP", 4)
     bench.open(HEAD + one(ports))
     state = bench.base / "relay.toml.state"
     kept = {state.read_bytes()}

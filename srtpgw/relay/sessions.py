@@ -19,13 +19,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
-from srtpgw.config import RelayConfig, SessionConfig
 from srtpgw.errors import ConfigError, KeyReuse, LimitReached, MediaError, PortUnavailable, SrtpgwError, StateError
 from srtpgw.media.gateway import SRTCP_SKIP, MediaGateway
 from srtpgw.media.keys import same_keys
 from srtpgw.media.leg import LegSettings
 from srtpgw.media.session import Leg, Session
 from srtpgw.media.store import FRESH, Keys, Resumption, SendingStates
+from srtpgw.relay.file import RelayConfig, SessionConfig
 from srtpgw.srtp import fingerprint
 
 # What a leg takes while media flows. Keys only where nothing was sent under them before and no other session had them.

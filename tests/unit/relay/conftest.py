@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from unit.relay_bench import Bench, Ends
+from unit.relay.bench import Bench, Ends
 from unit.relay_files import free_ports
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from unit.relay_files import SUITE, key, session, write
 
-from srtpgw.config import load_relay
 from srtpgw.media.gateway import MediaGateway
 from srtpgw.media.store import SendingStates
-from srtpgw.relay import Changes, Relay
+from srtpgw.relay.file import load_relay
+from srtpgw.relay.sessions import Changes, Relay
 from srtpgw.srtp import Sender
 
 FLAGS = {"extension": True}

@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from srtpgw import hardening
-from srtpgw.config import GatewayConfig, RelayConfig, load_relay
+from srtpgw.address import Address
+from srtpgw.composition import missing_cores, open_gateway
 from srtpgw.errors import ConfigError, SrtpgwError, StateError
-from srtpgw.media.address import Address
 from srtpgw.media.gateway import MediaGateway
 from srtpgw.media.statistics import Event, GatewayStatistics
 from srtpgw.media.store import SendingStates
-from srtpgw.output import Output, choose_output, say, show_faults
-from srtpgw.relay import Changes, Relay
-from srtpgw.srtp import Provider
+from srtpgw.relay.file import RelayConfig, load_relay
+from srtpgw.relay.output import Output, choose_output, say, show_faults
+from srtpgw.relay.sessions import Changes, Relay
+from srtpgw.relay.stored import register_path, stored_flags
+from srtpgw.terms import Provider
 
 EXIT_STOPPED, EXIT_FAILED, EXIT_FILE = 0, 1, 2
 
@@ -49,14 +50,16 @@ def run(file: Path, options: Options) -> int:
     try:
         if not options.allow_core:
             hardening.forbid_dumps()
-        config = load_relay(file, options.crypto)
+        config = load_relay(file, options.crypto, stored_flags)
         with ExitStack() as stack:
             gateway = _open_gateway(stack, config, options)
             output = stack.enter_context(choose_output(options.as_json))
             daemon = _Daemon(gateway, config, options, output)
             metrics = options.metrics or config.gateway.metrics
             if metrics is not None:
-                stack.enter_context(_serve_metrics(metrics, daemon.statistics))
+                from srtpgw.metrics import serve
+
+                stack.enter_context(serve(metrics, daemon.statistics))
             asyncio.run(daemon.serve())
     except ConfigError as error:
         show_faults(error)
@@ -70,77 +73,33 @@ def run(file: Path, options: Options) -> int:
 def check(file: Path, as_json: bool, crypto: Provider | None = None) -> int:
     """Read the file and open nothing. Returns the exit status."""
     try:
-        config = load_relay(file, crypto)
+        config = load_relay(file, crypto, stored_flags)
     except ConfigError as error:
         show_faults(error)
         if as_json:
             faults = [{"file": fault.file, "key": fault.key, "reason": fault.reason} for fault in error.faults]
             print(json.dumps({"file": str(file), "good": False, "faults": faults}))
         return EXIT_FILE
-    sessions = len(config.sessions)
-    good = json.dumps({"file": str(file), "good": True, "sessions": sessions, "faults": []})
-    print(good if as_json else f"{file}: good, {sessions} session{'s' if sessions != 1 else ''}")
+    sessions, source = len(config.sessions), config.flags_source
+    good = {"file": str(file), "good": True, "sessions": sessions, "media_encryption": source, "faults": []}
+    told = f"{file}: good, {sessions} session{'s' if sessions != 1 else ''}, media encryption {source}"
+    print(json.dumps(good) if as_json else told)
     return EXIT_STOPPED
 
 
-def register_path() -> Path:
-    """The register of used keys: one per user, whatever file a key stands in."""
-    chosen = os.environ.get("SRTPGW_STATE_DIR")
-    if chosen:
-        return Path(chosen) / "used-keys"
-    try:
-        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    except RuntimeError:
-        raise StateError("used-keys", "", "has no place: set SRTPGW_STATE_DIR to a folder of yours") from None
-    return base / "srtpgw" / "used-keys"
-
-
 def _open_gateway(stack: ExitStack, config: RelayConfig, options: Options) -> MediaGateway:
-    settings: GatewayConfig = config.gateway
-    missing = sorted(set(settings.cpus) - os.sched_getaffinity(0))
-    if missing:
-        raise ConfigError(config.file, "gateway.cpus", f"this host has no core {', '.join(map(str, missing))}")
+    if reason := missing_cores(config.gateway):
+        raise ConfigError(config.file, "gateway.cpus", reason)
     hardening.need_descriptors(2 * len(config.sessions))
     _want_locked_memory(config)
-    return stack.enter_context(
-        MediaGateway(
-            workers=options.workers or settings.workers,
-            cpus=settings.cpus,
-            engine=settings.engine,
-            crypto=options.crypto or settings.crypto,
-            pacing_us=settings.pacing_us,
-            port_range=settings.port_range,
-            bind_ipv4=settings.bind_ipv4,
-            bind_ipv6=settings.bind_ipv6,
-            advertised_ipv4=settings.advertised_ipv4,
-            advertised_ipv6=settings.advertised_ipv6,
-            media_encryption=config.media_encryption,
-        )
-    )
+    made = open_gateway(config.gateway, config.media_encryption, workers=options.workers, crypto=options.crypto)
+    return stack.enter_context(made)
 
 
 def _want_locked_memory(config: RelayConfig) -> None:
     warning = hardening.want_locked_memory(sum(leg.encrypted for each in config.sessions for leg in each.legs))
     if warning:
         say(f"warning: {warning}")
-
-
-@contextmanager
-def _serve_metrics(address: Address, read: Callable[[], GatewayStatistics]) -> Iterator[None]:
-    from prometheus_client import start_http_server
-
-    from srtpgw.metrics import registry
-
-    try:
-        server, thread = start_http_server(address.port, address.host, registry(read))
-    except OSError as error:
-        raise SrtpgwError(f"metrics cannot be served at {address}: {error.strerror}") from None
-    try:
-        yield
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 class _Daemon:
@@ -225,7 +184,7 @@ class _Daemon:
     async def _reload(self) -> None:
         """Whatever stands against it, what runs goes on."""
         try:
-            config = await asyncio.to_thread(load_relay, self._config.file, self._crypto)
+            config = await asyncio.to_thread(load_relay, self._config.file, self._crypto, stored_flags)
             self._make_room(config)
             changes = self._apply(config)
         except (SrtpgwError, OSError) as error:
