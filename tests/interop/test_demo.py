@@ -14,13 +14,14 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace, TracebackType
 
 import pytest
 from rich.console import Console
 
 import srtpgw.media
-from srtpgw.demo import ATTACKS, DemoPlan, DemoResult, main, run_demo, show
+from srtpgw.demo import ATTACKS, DemoError, DemoPlan, DemoResult, commands, main, run_demo, show
 from srtpgw.media import Address, LegSettings
 from srtpgw.terminal.protection import Protection, TerminalKeys, Undecryptable
 
@@ -41,6 +42,35 @@ def test_everything_holds(result: DemoResult) -> None:
     assert result.failures == []
     assert result.passed
     assert len(result.attacks) == len(ATTACKS)
+
+
+def test_commands_are_carried_out_or_refused_as_the_rules_say(result: DemoResult) -> None:
+    assert [(one.command.split()[0], one.refused) for one in result.commands] == [
+        ("media_encryption_enable", True),
+        ("license_install", False),
+        ("media_encryption_enable", False),
+        ("media_encryption_enable", False),
+        ("extension", False),
+        ("sec_policy", True),
+        ("extension", False),
+        ("sec_policy", False),
+        ("extension", True),
+        ("media_encryption_disable", True),
+    ]
+    assert result.commands[0].said == ("NOT EXECUTED", "LICENSE VOIP-SECURITY MISSING")
+    assert result.commands[5].said == ("NOT EXECUTED", "DIRECTORY NUMBERS WITH SECURITY EXCEPTION EXIST", "100")
+
+
+def test_a_command_that_does_otherwise_is_a_failure(result: DemoResult) -> None:
+    wrong = replace(result.commands[0], passed=False)
+    assert replace(result, commands=[wrong]).failures == ["media_encryption_enable -type extension"]
+
+
+def test_the_calls_go_by_the_flags_of_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = [typed for typed in commands.COMMANDS if "intermgw" not in typed.line]
+    monkeypatch.setattr(commands, "COMMANDS", kept)
+    with pytest.raises(DemoError, match="media encryption is off for intermgw legs"):
+        run_demo(HASTY)
 
 
 def test_every_attack_is_dropped_under_its_name(result: DemoResult) -> None:
@@ -151,7 +181,7 @@ def test_the_tables_fit_and_say_what_matters(result: DemoResult, width: int) -> 
     text = out.getvalue()
     assert max(map(len, text.splitlines())) <= width
     assert "\x1b" not in text
-    for words in ("10 wrong-source", "10 replay", "AEAD_AES_256_GCM", "phone (extension)", "passed: 21 checks"):
+    for words in ("10 wrong-source", "10 replay", "AEAD_AES_256_GCM", "phone (extension)", "passed: 31 checks"):
         assert words in text
 
 
