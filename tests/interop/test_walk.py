@@ -18,56 +18,25 @@ import os
 import pty
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from interop.phones.place import Place
+from interop.walk import SECONDS, SRTPGW, WRITE, Example, as_shown, examples, make_program, rewritten, told
 from support import ROOT, require_peer
 
-import srtpgw
 from srtpgw.capture.keyfile import read_keys
 
 PAGE = ROOT / "docs/verifying-with-wireshark.md"
-WRITE = os.environ.get("SRTPGW_WRITE_DOCS") == "1"
 WIDTH = 120  # characters: room for every column but the last few
-SECONDS = 60  # no command takes longer
 RECORDED = "try.pcapng"  # what the `sh` block makes
-MORE = "...\n"
-BLOCK = re.compile(r"^```console\n\$ ([^\n]+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SCRIPT = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PEERS = ("tshark", "editcap", "jq", "dumpcap", "ffmpeg")
 
 
-class Example(NamedTuple):
-    """A command of the page, and the output that the page shows."""
-
-    command: str
-    shown: str
-
-    @property
-    def recorded(self) -> bool:
-        return RECORDED in self.command
-
-
-def examples(text: str) -> list[Example]:
-    return [Example(match[1], match[2]) for match in BLOCK.finditer(text)]
-
-
-def wrapped(text: str, example: Example, output: str) -> str:
-    """The page with another output of a command."""
-    before, after = (f"```console\n$ {example.command}\n{shown}```" for shown in (example.shown, output))
-    return text.replace(before, after)
-
-
-def as_shown(example: Example, output: str) -> str:
-    """As much of an output as the page shows."""
-    if not example.shown.endswith(MORE):
-        return output
-    lines = output.splitlines(keepends=True)[: example.shown.count("\n") - 1]
-    return "".join(lines) + MORE
+def recorded(example: Example) -> bool:
+    return RECORDED in example.command
 
 
 def drained(terminal: int) -> Iterator[bytes]:
@@ -102,11 +71,7 @@ def run(command: list[str], folder: Path) -> str:
 def folder(tmp_path: Path) -> Path:
     """Where the reader stands: docs/ is there, and `srtpgw` is a command."""
     (tmp_path / "docs").symlink_to(ROOT / "docs")
-    (tmp_path / "bin").mkdir()
-    command = tmp_path / "bin/srtpgw"
-    place = Path(srtpgw.__file__).parent.parent  # the installed one, where that is what is tested
-    command.write_text(f'#!/bin/sh\nPYTHONPATH={place} exec {sys.executable} -P -m srtpgw.cli "$@"\n')
-    command.chmod(0o755)
+    make_program(tmp_path, "srtpgw", SRTPGW)
     return tmp_path
 
 
@@ -115,17 +80,16 @@ def test_outputs_are_those_of_the_commands(folder: Path) -> None:
     for peer in PEERS:
         require_peer(peer)
     text = PAGE.read_text(encoding="utf-8")
-    faults = []
+    wrong = []
     for example in examples(text):
-        if example.recorded:
+        if recorded(example):
             continue
         output = as_shown(example, run(["bash", "-c", example.command], folder))
-        text = wrapped(text, example, output)
         if output != example.shown:
-            faults.append(f"$ {example.command}\n{output}")
+            wrong.append((example, output))
     if WRITE:
-        PAGE.write_text(text, encoding="utf-8")
-    assert not faults, "\n".join(faults)
+        PAGE.write_text(rewritten(text, wrong), encoding="utf-8")
+    assert not wrong, told(wrong)
 
 
 @pytest.mark.netns
@@ -135,7 +99,7 @@ def test_a_reader_records_and_verifies_a_stream(folder: Path) -> None:
         require_peer(peer)
     text = PAGE.read_text(encoding="utf-8")
     (script,) = SCRIPT.findall(text)
-    mine = [example for example in examples(text) if example.recorded]
+    mine = [example for example in examples(text) if recorded(example)]
     with Place(folder) as place:
         run(place.command("bash", "-c", script), folder)
         outputs = [run(place.command("bash", "-c", example.command), folder) for example in mine]
@@ -157,8 +121,11 @@ def test_the_key_file_of_the_page_is_read() -> None:
 
 
 def test_a_wrong_output_is_found_and_mended(folder: Path) -> None:
-    page = "```console\n$ echo one; echo two\none\n...\n```\n\n```console\n$ echo one\ntwo\n```\n"
-    good, wrong = examples(page)
+    page = "```console\n$ echo one; echo two\none\n...\n$ echo one\ntwo\n```\n\n```console\n$ echo one\n```\n"
+    good, wrong, empty = examples(page)
     assert as_shown(good, run(["bash", "-c", good.command], folder)) == good.shown
-    assert run(["bash", "-c", wrong.command], folder) != wrong.shown
-    assert wrapped(page, wrong, "one\n").count("two\n") == 1
+    outputs = [(example, run(["bash", "-c", example.command], folder)) for example in (wrong, empty)]
+    assert [output for _, output in outputs] == ["one\n", "one\n"]
+    assert (wrong.shown, empty.shown) == ("two\n", "")
+    mended = "```console\n$ echo one; echo two\none\n...\n$ echo one\none\n```\n\n```console\n$ echo one\none\n```\n"
+    assert rewritten(page, outputs) == mended
