@@ -32,6 +32,7 @@ BUSY_TURN_SECONDS: Final = 0.25  # SQLite waits this long at a time; in between 
 AUDIT_ENTRIES_MAX: Final = 100_000
 AUDIT_TEXT_MAX: Final = 4096  # characters of what one entry says
 VALUE_MAX: Final = 16 << 20  # octets
+LOG_KEPT: Final = 8 << 20  # octets that SQLite's log keeps on the disk once a reader who held it up is gone
 
 _INSERT_AUDIT: Final = "INSERT INTO audit (time, user, command, result, lines) VALUES (?, ?, ?, ?, ?)"
 _HEADER: Final = 100  # octets: https://www.sqlite.org/fileformat.html, section 1.3
@@ -371,6 +372,7 @@ def _opened(path: Path, mode: str, *, readonly: bool, alone: bool = False) -> sq
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA journal_size_limit = {LOG_KEPT}")
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_MAX)
         if readonly:
             connection.execute("PRAGMA query_only = ON")

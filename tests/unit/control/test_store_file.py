@@ -15,11 +15,7 @@ from unit.control.requests import extension, state
 from unit.control.stored_rows import EVERY_ROW, commit, entry, put, registration, same, sql
 
 from srtpgw.control import store as store_module
-from srtpgw.control.model import (
-    AuthorizationCode,
-    Remove,
-    State,
-)
+from srtpgw.control.model import AuthorizationCode, Put, Remove, Setting, State
 from srtpgw.control.schema import APPLICATION_ID, MIGRATIONS, VERSION
 from srtpgw.control.store import Store, bring_up_to_date, empty_database
 from srtpgw.errors import StoreError
@@ -70,6 +66,21 @@ def test_a_foreign_file_is_refused_and_not_touched(path: Path, octets: bytes, te
         Store(path, readonly=readonly)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     assert path.read_bytes() == octets
+
+
+def test_the_log_shrinks_once_a_slow_reader_is_gone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("srtpgw.control.store.LOG_KEPT", 1 << 20)
+    log = path.with_name(path.name + "-wal")
+    with Store(path) as store, closing(sqlite3.connect(path, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM revision").fetchall()
+        for turn in range(150):  # of some 16 pages each; from 1,000 on SQLite looks whether the log can begin anew
+            commit(store, [Put(Setting("direct-media", f"{turn:03}" * 20_000))])
+        assert log.stat().st_size > 4 << 20
+        reader.execute("COMMIT")
+        for turn in range(3):
+            commit(store, [Put(Setting("direct-media", str(turn)))])
+        assert log.stat().st_size <= 1 << 20
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
