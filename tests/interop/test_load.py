@@ -33,7 +33,8 @@ class Rtpengine:
 @pytest.fixture
 def rtpengine(tmp_path: Path) -> Iterator[Rtpengine]:
     """In userspace, without its kernel module, with room for three calls: two port pairs each."""
-    ng, first = Address("127.0.0.1", free_block(2)), free_block(12)
+    first = free_block(14)  # media and control in one, so that they cannot fall together
+    ng = Address("127.0.0.1", first + 12)
     log = tmp_path / "rtpengine.log"
     command = [require_peer("rtpengine"), "--foreground", "--config-file=none", "--table=-1", "--num-threads=1",
                "--interface=127.0.0.1", "--interface=::1", f"--listen-ng={ng}",
