@@ -21,11 +21,11 @@ from srtpgw.control.certificates import (
     SERVER,
     WARN_DAYS,
     alternative_names,
-    date,
     is_host_name,
     key_label,
 )
 from srtpgw.control.model import Certificate, Change, Put, State
+from srtpgw.control.times import date_text
 from srtpgw.errors import CertificateError
 
 if TYPE_CHECKING:
@@ -182,7 +182,8 @@ def _within(signer: x509.Certificate, now: float) -> tuple[float, float]:
     start, end = signer.not_valid_before_utc.timestamp(), signer.not_valid_after_utc.timestamp()
     if not start <= now < end:
         raise CertificateError(
-            f"The testbed's authority is valid from {date(start)} to {date(end)}, and the clock says {date(now)}.",
+            f"The testbed's authority is valid from {date_text(start)} to {date_text(end)},"
+            f" and the clock says {date_text(now)}.",
             "Set the clock right.",
         )
     return max(start, now - SKEW), min(end, now + SERVER_DAYS * DAY)

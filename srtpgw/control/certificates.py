@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from srtpgw.control.certificate_files import CHAIN_MAX, stored_chain
 from srtpgw.control.model import Certificate, State
 from srtpgw.control.routes import all_routes
+from srtpgw.control.times import date_text
 from srtpgw.control.vault import label
 from srtpgw.errors import CertificateError
 
@@ -93,9 +94,9 @@ def check_dates(certificate: x509.Certificate, now: float) -> None:
     """CertificateError where it is expired or not yet valid."""
     who, start, end = subject_of(certificate), _start(certificate), _end(certificate)
     if now > end:
-        raise CertificateError(f"{who} expired on {date(end)}.", "Get a new one from its authority.")
+        raise CertificateError(f"{who} expired on {date_text(end)}.", "Get a new one from its authority.")
     if now < start:
-        raise CertificateError(f"{who} is not valid before {date(start)}.", "Is the clock of this machine right?")
+        raise CertificateError(f"{who} is not valid before {date_text(start)}.", "Is the clock of this machine right?")
 
 
 def check_strength(certificate: x509.Certificate) -> None:
@@ -156,11 +157,6 @@ def describe(row: Certificate, state: State, now: float) -> Described:
 def expiry_warnings(state: State, now: float) -> tuple[str, ...]:
     """What the operator should know of stored certificates, a text each: that they end, or cannot be used."""
     return tuple(text for row in state.certificates.values() if (text := _warning(row, now)))
-
-
-def date(moment: float) -> str:
-    """``2027-01-15``, UTC."""
-    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"
 
 
 def subject_of(certificate: x509.Certificate) -> str:
@@ -447,7 +443,9 @@ def _warning(row: Certificate, now: float) -> str:
         return f"certificate {row.name}: {error}"
     if end - now > WARN_DAYS * DAY:
         return ""
-    when = f"expired on {date(end)}" if now > end else f"ends on {date(end)}, in {int((end - now) // DAY)} days"
+    when = (
+        f"expired on {date_text(end)}" if now > end else f"ends on {date_text(end)}, in {int((end - now) // DAY)} days"
+    )
     return f"certificate {row.name} {when}: {successor}"
 
 

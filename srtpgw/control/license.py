@@ -27,10 +27,11 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from srtpgw.control.model import License, LicenseIssuer, State
+from srtpgw.control.times import date_text, time_text
 from srtpgw.errors import LicenseError
 
 if TYPE_CHECKING:
@@ -237,23 +238,15 @@ def notices(state: State, feature: str, *, now: float, host: str) -> tuple[str, 
     if ends and max(ends) - now > EXPIRES_SOON:
         return ()
     if ends:
-        return (f"the licence for {feature} expires on {date(max(ends))}: install another before then",)
+        return (f"the licence for {feature} expires on {date_text(max(ends))}: install another before then",)
     past = [one.document.terms.expires for one in having if one.standing == "expired" and one.document]
     if past:
-        return (f"the licence for {feature} expired on {date(max(past))}: what is enabled stays, nothing new can be",)
+        return (
+            f"the licence for {feature} expired on {date_text(max(past))}: what is enabled stays, nothing new can be",
+        )
     if having:
         return (f"no installed licence for {feature} counts here: license_print tells why",)
     return ()
-
-
-def date(seconds: float) -> str:
-    """The day (UTC) of a time, as ``2027-11-24``."""
-    return time_text(seconds)[:10]
-
-
-def time_text(seconds: float) -> str:
-    """A time as it stands in a licence: ``2027-11-24T00:00:00Z``."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def same_host(one: str, other: str) -> bool:

@@ -168,7 +168,7 @@ def admission_policy(
     lives: one that expired (``now`` in seconds since the epoch) or that the operator ended is a new logon. What the
     extension is now counts in both cases (specification, section 4).
     """
-    if live is None or live.ending or live.expires <= now:
+    if live is None or not live.live(now):
         return current
     same_place = live.contact == logon.contact or (live.instance != "" and live.instance == logon.instance)
     fixed = (live.number, live.protocol, live.transport, live.call_id)

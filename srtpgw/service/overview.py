@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from srtpgw.control.codes import configured
-from srtpgw.control.license import VOIP_SECURITY, judged, notices, time_text
+from srtpgw.control.license import VOIP_SECURITY, judged, notices
 from srtpgw.control.model import State
 from srtpgw.control.policy import POLICY_NAMES
+from srtpgw.control.times import time_text
 from srtpgw.errors import CertificateError, SrtpgwError
 from srtpgw.terms import LEG_TYPES
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from srtpgw.control.commands.table import Action, Command, Option, Outcome, Request
 from srtpgw.control.model import AuditEntry
+from srtpgw.control.reading import whole
+from srtpgw.control.times import time_text
 
 COUNT_DEFAULT: Final = 50
 COUNT_MAX: Final = 100_000
@@ -36,20 +37,6 @@ def _value(entry: AuditEntry) -> dict[str, Any]:
     }
 
 
-def time_text(seconds: float) -> str:
-    """UTC, to the second (RFC 3339); a clock may have said what no calendar has."""
-    try:
-        return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds:.0f} s"
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= COUNT_MAX):
-        raise ValueError(f"is a number from 1 to {COUNT_MAX}")
-    return int(text)
-
-
 COMMANDS: Final = (
     Command(
         name="audit",
@@ -71,7 +58,7 @@ COMMANDS: Final = (
                 names=("-n", "--count"),
                 metavar="COUNT",
                 help=f"How many entries, else {COUNT_DEFAULT}.",
-                read=_count,
+                read=whole(1, COUNT_MAX),
                 default=COUNT_DEFAULT,
             ),
         ),

@@ -9,11 +9,12 @@ from typing import Final
 
 from srtpgw.control import backup
 from srtpgw.control.commands.table import Action, Command, FileContent, Option, Outcome, Request, not_executed
-from srtpgw.control.license import LICENSE_MISSING, time_text
+from srtpgw.control.license import LICENSE_MISSING
 from srtpgw.control.numbers import lines_of, listed
 from srtpgw.control.policy import EXCEPTIONS_EXIST, NO_CODE_WARNING
 from srtpgw.control.restoring import Plan, plan, resealed, rows_of, without_secrets
 from srtpgw.control.row_checks import unfit
+from srtpgw.control.times import time_text
 from srtpgw.errors import BackupError, StoreError, VaultError
 
 PASSPHRASE_MIN: Final = 12  # characters: whoever has the file can try as many as there is time for

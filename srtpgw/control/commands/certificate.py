@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from srtpgw.control import authority, certificates
@@ -13,6 +12,7 @@ from srtpgw.control import certificate_files as files
 from srtpgw.control.certificates import AUTHORITY, SERVER, WARN_DAYS, Described
 from srtpgw.control.commands.table import Action, Command, FileContent, Option, Outcome, Request, refused
 from srtpgw.control.model import Certificate, Put, Remove
+from srtpgw.control.times import date_text, time_text
 from srtpgw.errors import CertificateError, VaultError
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def trust(request: Request) -> Outcome:
         return refused(*error.lines)
     row = _row(request, name, "trusted", given, b"")
     shown = certificates.describe(row, request.state, request.now)
-    lines = (f"{name}: {shown.subject} is trusted until {certificates.date(shown.not_after)}.",
+    lines = (f"{name}: {shown.subject} is trusted until {date_text(shown.not_after)}.",
              f"SHA-256 {shown.fingerprint}")  # fmt: skip
     return Outcome(lines=lines, value=_value(shown), warnings=_soon(shown), changes=(Put(row),))
 
@@ -254,7 +254,7 @@ def _row(request: Request, name: str, role: Any, chain: tuple[x509.Certificate, 
 
 def _told(server: Described) -> tuple[str, ...]:
     return (
-        f"The certificate for {', '.join(server.san)} is installed, valid until {certificates.date(server.not_after)}.",
+        f"The certificate for {', '.join(server.san)} is installed, valid until {date_text(server.not_after)}.",
         "New TLS connections use it; those that are open are not disturbed.",
     )
 
@@ -266,16 +266,14 @@ def _soon(shown: Described) -> tuple[str, ...]:
 def _value(shown: Described) -> dict[str, Any]:
     """For --json: times as text, since no reader of JSON agrees on epochs."""
     plain = asdict(shown)
-    times = {
-        key: f"{datetime.fromtimestamp(plain[key], UTC):%Y-%m-%dT%H:%M:%SZ}" for key in ("not_before", "not_after")
-    }
+    times = {key: time_text(plain[key]) for key in ("not_before", "not_after")}
     return {**plain, **times, "san": list(shown.san)}
 
 
 def _block(shown: Described) -> tuple[str, ...]:
     notes = [shown.role, *(["testbed"] if shown.testbed else []), "in use" if shown.in_use else "not in use"]
     left = "expired" if shown.days_left < 0 else f"{shown.days_left} days left"
-    valid = f"{certificates.date(shown.not_before)} to {certificates.date(shown.not_after)}, {left}"
+    valid = f"{date_text(shown.not_before)} to {date_text(shown.not_after)}, {left}"
     return (
         f"{shown.name}: {', '.join(notes)}",
         f"  subject: {shown.subject}",

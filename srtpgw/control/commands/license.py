@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from srtpgw.control import license as licence
 from srtpgw.control.commands.table import Action, Command, FileContent, Option, Outcome, Request, refused
-from srtpgw.control.license import TESTBED_DAYS, Document, Judged, Terms, date, public_text
+from srtpgw.control.license import TESTBED_DAYS, Document, Judged, Terms, public_text
 from srtpgw.control.model import Change, License, LicenseIssuer, Put, Remove
+from srtpgw.control.times import date_text, time_text
 from srtpgw.errors import LicenseError
 
 LICENSES_MAX = 32  # each is verified whenever something is to be enabled
@@ -169,7 +170,7 @@ def _refusal(request: Request, document: Document) -> tuple[str, ...]:
     if terms.host and not licence.same_host(terms.host, request.host):
         return ("The licence is bound to another host.", f"It is for {terms.host}; this is {request.host}.")
     if request.now >= terms.expires:
-        return (f"The licence expired on {date(terms.expires)}.", f"The clock says {date(request.now)}, UTC.")
+        return (f"The licence expired on {date_text(terms.expires)}.", f"The clock says {date_text(request.now)}, UTC.")
     return ()
 
 
@@ -186,7 +187,7 @@ def _installed_line(terms: Terms, is_testbed: bool) -> str:
     kind = "testbed licence" if is_testbed else "licence"
     return (
         f"The {kind} {terms.serial} is installed: {', '.join(terms.features)} for {terms.subject}"
-        f" until {date(terms.expires)}."
+        f" until {date_text(terms.expires)}."
     )
 
 
@@ -212,8 +213,8 @@ def _shown(one: Judged, now: float) -> dict[str, Any]:
     return row | {
         "subject": terms.subject,
         "features": list(terms.features),
-        "issued": licence.time_text(terms.issued),
-        "expires": licence.time_text(terms.expires),
+        "issued": time_text(terms.issued),
+        "expires": time_text(terms.expires),
         "days_left": max(0, math.ceil((terms.expires - now) / licence.DAY)),
         "host": terms.host,
         "issuer": public_text(one.document.issuer),

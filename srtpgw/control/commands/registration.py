@@ -16,10 +16,10 @@ from typing import Any, Final
 from srtpgw.control.commands.extension import MISSING, NUMBERS
 from srtpgw.control.commands.table import Action, Command, Option, Outcome, Request, not_executed
 from srtpgw.control.commands.wording import columns, counted, yes_no
-from srtpgw.control.license import time_text
 from srtpgw.control.model import Put, Registration
 from srtpgw.control.numbers import EVERY, Numbers, chosen, lines_of, listed, order
 from srtpgw.control.policy import POLICY_NAMES
+from srtpgw.control.times import time_text
 
 TERMINAL_SHOWN: Final = 60  # characters of a terminal's own description
 NOBODY: Final = "No terminal is logged on."
